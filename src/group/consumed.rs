@@ -122,15 +122,18 @@ impl Groups {
         }
     }
 
-    /// The same, when a segment may go for it: that is durable by then. Otherwise a power cut could take back a commit, and not
-    /// the deletion that followed from it.
+    /// Where the last segment ends that may go for it: that is durable by then, and so are transactions that have records there. Otherwise a power cut could
+    /// take back a commit, or a transaction that somebody then makes once more, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
         let Some((consumed, written_in)) = self.consumed_by_all(partition) else { return Ok(None) };
-        if partition.log().has_segment_below(consumed) {
-            self.sync_consumed(&written_in)?;
-            self.others().map_or(Ok(()), |others| others.sync(partition))?;
-        }
-        Ok(Some(consumed))
+        // Of what is decided meanwhile nothing goes.
+        let Some(below) = partition.log().segments_below(consumed.min(partition.stable())) else {
+            return Ok(None);
+        };
+        self.sync_consumed(&written_in)?;
+        self.others().map_or(Ok(()), |others| others.sync(partition))?;
+        partition.settle_through(below - 1)?;
+        Ok(Some(below))
     }
 
     /// Returns when what was committed survives a power cut: what was committed with a transaction does as soon as that does.

@@ -11,6 +11,7 @@ use crate::log::{Holding, PartPlace};
 use crate::topic::{Contribution, Participant, Partition, Topics};
 use crate::transaction::asked::Asked;
 use crate::transaction::builder::{Settings, check_name};
+use crate::transaction::committed::CommittedBatch;
 use crate::transaction::committing::Later;
 use crate::transaction::condition::Condition;
 use crate::transaction::decisions::DecisionLog;
@@ -26,7 +27,7 @@ use crate::transaction::recovery::{Recovered, TakenBack};
 use crate::transaction::resting::Resting;
 use crate::transaction::room::RoomWaits;
 use crate::transaction::shares::Gathered;
-use crate::types::{Durability, Timestamp};
+use crate::types::{Durability, Offset, Timestamp};
 use crate::upkeep::Agenda;
 
 /// All transactions of a store.
@@ -60,6 +61,23 @@ pub(crate) struct Transactions {
 pub(super) struct Put {
     pub(super) partition: Partition,
     pub(super) place: PartPlace,
+}
+
+impl Put {
+    /// Whether the record of an offset is among it.
+    pub(super) fn holds(&self, partition: &Partition, offset: Offset) -> bool {
+        let offsets = self.place.first_offset..=self.place.last_offset;
+        self.partition.is_same(partition) && offsets.contains(&offset)
+    }
+
+    pub(super) fn committed(self) -> CommittedBatch {
+        CommittedBatch {
+            topic_partition: self.partition.topic_partition().clone(),
+            first_offset: self.place.first_offset,
+            last_offset: self.place.last_offset,
+            timestamp: self.place.timestamp,
+        }
+    }
 }
 
 /// A transaction on its way to its decision.
@@ -272,6 +290,7 @@ impl Transactions {
             producer: deciding.named.take_producer(),
             places: BTreeMap::new(),
             deadline: Deadline::after(deciding.settings.timeout),
+            commits: false,
         })
     }
 }

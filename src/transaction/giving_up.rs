@@ -63,6 +63,16 @@ impl Transactions {
         self.check_in_time((named, owner), &mut state)
     }
 
+    /// The look at the time of a commit: from here on what is written of it waits for that.
+    pub(super) fn begin_commit(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
+        let mut state = named.state.lock();
+        self.check_in_time((named, owner), &mut state)?;
+        if let Some(open) = &mut state.open {
+            open.commits = true;
+        }
+        Ok(())
+    }
+
     /// Aborts what is written.
     pub(super) fn abort(self: &Arc<Self>, named: &Arc<Named>, owner: u64) -> Result<()> {
         let mut state = named.state.lock();

@@ -41,6 +41,8 @@ pub(super) struct OpenParts {
     pub(super) places: BTreeMap<Place, Written>,
     pub(super) began: Timestamp,
     pub(super) deadline: Deadline,
+    /// Its commit was called in time: nobody else ends it any more, however long that waits for what its conditions look at.
+    pub(super) commits: bool,
 }
 
 impl OpenParts {
@@ -134,7 +136,7 @@ impl NameState {
         is_over: impl FnOnce(&OpenParts) -> bool,
         why: impl FnOnce() -> Error,
     ) -> Option<OpenParts> {
-        if !self.open.as_ref().is_some_and(is_over) {
+        if !self.open.as_ref().is_some_and(|open| !open.commits && is_over(open)) {
             return None;
         }
         self.ended = Some((self.owner, why()));

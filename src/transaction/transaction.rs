@@ -11,7 +11,7 @@ use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
 use crate::transaction::builder::Settings;
-use crate::transaction::committed::{Committed, CommittedBatch};
+use crate::transaction::committed::Committed;
 use crate::transaction::committing::{Committing, Later};
 use crate::transaction::condition::{Condition, EndsAt};
 use crate::transaction::coordinator::{Deciding, Put, Transactions};
@@ -286,7 +286,10 @@ impl Transaction {
     }
 
     fn decide(mut self, later: Option<&Mutex<Later>>) -> Result<Committed> {
-        self.check_going_on()?;
+        self.check_failed()?;
+        if !self.put.is_empty() {
+            self.shared.begin_commit(&self.named, self.owner)?;
+        }
         if let Some(reason) = self.refused.take() {
             return Err(Error::invalid(reason));
         }
@@ -295,15 +298,9 @@ impl Transaction {
         let put = self.shared.commit(&Deciding { later, ..self.deciding() });
         self.phase = Phase::Over;
         let put = put?;
-        let batch = |put: Put| CommittedBatch {
-            topic_partition: put.partition.topic_partition().clone(),
-            first_offset: put.place.first_offset,
-            last_offset: put.place.last_offset,
-            timestamp: put.place.timestamp,
-        };
         let all = std::mem::take(&mut self.put).into_iter().chain(put);
         let is_of_users = |put: &Put| !put.partition.is_internal();
-        Ok(Committed { batches: all.filter(is_of_users).map(batch).collect() })
+        Ok(Committed { batches: all.filter(is_of_users).map(Put::committed).collect() })
     }
 
     /// Nothing of it takes effect. The same as dropping it, and reports whether it still could have taken effect.
@@ -321,13 +318,8 @@ impl Transaction {
     /// is dropped, and so aborted.
     fn prepare(&self) -> Result<()> {
         self.deciding().make_ready()?;
-        let own = |partition: &Partition, offset: Offset| {
-            let is_in = |put: &Put| {
-                put.partition.is_same(partition)
-                    && (put.place.first_offset..=put.place.last_offset).contains(&offset)
-            };
-            self.put.iter().any(is_in)
-        };
+        let own =
+            |partition: &Partition, offset: Offset| self.put.iter().any(|put| put.holds(partition, offset));
         self.conditions.iter().try_for_each(|condition| condition.prepare(&own))
     }
 
@@ -374,9 +366,13 @@ impl Transaction {
         error
     }
 
-    fn check_going_on(&self) -> Result<()> {
+    fn check_failed(&self) -> Result<()> {
         self.shared.check_process()?;
-        self.failed.clone().map_or(Ok(()), Err)?;
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn check_going_on(&self) -> Result<()> {
+        self.check_failed()?;
         if self.put.is_empty() { Ok(()) } else { self.shared.check_written(&self.named, self.owner) }
     }
 }

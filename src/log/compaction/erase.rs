@@ -92,12 +92,14 @@ impl Log {
     }
 
     /// Removes the records at these offsets, ranges in order that do not touch. The active segment is sealed where it has some of
-    /// them. After an error some may be left: call again; and where the log has other settings than those, if any are given.
+    /// them. Transactions that have put any of that here survive a power cut first: or whoever makes it once more brings it back. After an error some may be left:
+    /// call again; and where the log has other settings than those, if any are given.
     pub(crate) fn remove_offsets(
         self: &Arc<Self>,
         ranges: &[RangeInclusive<Offset>],
         settings: Option<&Arc<LogConfig>>,
     ) -> Result<EraseReport> {
+        self.settle_in(ranges)?;
         let _rewriting = self.rewriting.lock();
         self.check_going_on()?;
         let active = self.active_base();

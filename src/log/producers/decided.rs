@@ -57,9 +57,13 @@ impl Spans {
 
     /// Those that have records there, or before and behind it; by their first offsets.
     pub(super) fn around(&self, offset: Offset) -> impl Iterator<Item = (Offset, TransactionId)> {
-        let from = offset.saturating_sub(self.longest);
-        let begun = self.by_first.range(from..=offset);
-        begun.filter(move |(_, (last, _))| *last >= offset).map(|(first, (_, id))| (*first, *id))
+        self.touching(offset, offset)
+    }
+
+    /// The same of all offsets from one to another.
+    pub(super) fn touching(&self, from: Offset, to: Offset) -> impl Iterator<Item = (Offset, TransactionId)> {
+        let begun = self.by_first.range(from.saturating_sub(self.longest)..=to.max(from));
+        begun.filter(move |(_, (last, _))| *last >= from).map(|(first, (_, id))| (*first, *id))
     }
 }
 

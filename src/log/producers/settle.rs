@@ -1,6 +1,7 @@
 //! Having what transactions have put here survive a power cut before somebody is told so who rests on it.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use crate::error::Result;
 use crate::log::log::Log;
@@ -27,6 +28,16 @@ impl Log {
         self.settle_those(&self.committed_at(offsets))
     }
 
+    /// The same at the offsets of these ranges.
+    pub(crate) fn settle_in(&self, ranges: &[RangeInclusive<Offset>]) -> Result<()> {
+        self.check_process()?;
+        let committed: BTreeSet<_> = {
+            let producers = self.producers.lock();
+            ranges.iter().flat_map(|range| producers.committed_in(*range.start(), *range.end())).collect()
+        };
+        self.settle_those(&committed)
+    }
+
     /// The same for transactions that were found here.
     pub(crate) fn settle_those(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
         self.clearing.keep(transactions)
@@ -36,7 +47,7 @@ impl Log {
     /// records before it and behind.
     pub(crate) fn committed_at(&self, offsets: &[Offset]) -> BTreeSet<TransactionId> {
         let producers = self.producers.lock();
-        offsets.iter().flat_map(|offset| producers.committed_at(*offset)).collect()
+        offsets.iter().flat_map(|offset| producers.committed_in(*offset, *offset)).collect()
     }
 
     /// The same of those that have put something here up to an offset.

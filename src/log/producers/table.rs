@@ -279,9 +279,9 @@ impl ProducerTable {
         !self.decided.is_empty()
     }
 
-    /// Transactions without a marker that are to be committed and have records there, or before and behind it.
-    pub(crate) fn committed_at(&self, offset: Offset) -> impl Iterator<Item = TransactionId> {
-        self.decided.around(offset).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
+    /// Transactions without a marker that are to be committed and have records from one offset to another, or before and behind them.
+    pub(crate) fn committed_in(&self, from: Offset, to: Offset) -> impl Iterator<Item = TransactionId> {
+        self.decided.touching(from, to).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
     }
 
     /// The same, with records there or before it.

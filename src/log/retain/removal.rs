@@ -138,13 +138,15 @@ impl Log {
 
     /// Whether all of a segment lies below `offset`, so that a run which keeps nothing below it would take it out.
     pub(crate) fn has_segment_below(&self, offset: Offset) -> bool {
-        let list = self.segment_list();
-        let mut segments = list.iter();
-        let first = segments.next();
-        match segments.next() {
-            Some(second) => second.base() <= offset,
-            None => first.is_some_and(|first| first.base() < self.end()) && self.end() <= offset,
-        }
+        self.segments_below(offset).is_some()
+    }
+
+    /// Where the last one of these ends.
+    pub(crate) fn segments_below(&self, offset: Offset) -> Option<Offset> {
+        let (list, end) = (self.segment_list(), self.end());
+        let ends = list.iter().skip(1).map(|segment| segment.base()).chain([end]);
+        let of_each = list.iter().zip(ends).filter(|(segment, end)| segment.base() < *end);
+        of_each.map(|(_, end)| end).take_while(|end| *end <= offset).last()
     }
 
     /// The same, where it is worth an edit of the list of segments whenever somebody has read on: a segment that is full lies below.

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use annals::{Error, Record, Result, Store, TopicConfig, Transaction};
+use annals::{
+    Durability, Error, Expected, Partition, Record, Result, Store, Topic, TopicConfig, Transaction, WhenFull,
+};
 
 use crate::common::{by_hand, fast_dir};
 
@@ -65,4 +67,91 @@ fn readers_wait_a_second_more_than_a_timeout() {
         std::thread::sleep(Duration::from_millis(5));
     }
     expired("commit", tx.commit());
+}
+
+/// Shorter than a commit waits for what its conditions look at, and longer than a busy machine takes to come to the commit.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A store, a stream of `events`, and `queue`, which drops its oldest records.
+fn with_a_stream(dir: &std::path::Path) -> (Store, Topic, Partition) {
+    let store = by_hand(dir).open().unwrap();
+    let events = store.create_topic("events", TopicConfig::new().key_index(true)).unwrap();
+    let small = TopicConfig::new().size_limit(4000, WhenFull::DropOldest).segment_bytes(1000);
+    let queue = store.create_topic("queue", small).unwrap().partition(0).unwrap();
+    (store, events, queue)
+}
+
+/// Commits in time one that expects something of a stream, in which another has an event; does the rest while the commit waits for that one,
+/// which is aborted after the timeout.
+fn commit_that_waits(
+    (store, events): (&Store, &Topic),
+    commit: impl FnOnce(Transaction) -> Result<()> + Send,
+    meanwhile: impl FnOnce(),
+) -> Result<()> {
+    let mut other = store.transaction_builder("other").buffer_bytes(0).begin().unwrap();
+    let mut tx = store.transaction_builder("in time").buffer_bytes(0).timeout(TIMEOUT).begin().unwrap();
+    tx.send(Record::to("queue").value("first")).unwrap();
+    tx.append_to(&events.stream("a").unwrap(), Expected::NoStream, &[Record::new().value("event")]).unwrap();
+    other.send(Record::to("events").key("a").value("perhaps")).unwrap();
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| commit(tx));
+        std::thread::sleep(TIMEOUT + TIMEOUT / 2);
+        meanwhile();
+        other.abort().unwrap();
+        committing.join().unwrap()
+    })
+}
+
+#[test]
+fn a_commit_called_in_time_was_expired_while_it_waited_for_its_condition() {
+    for maintained in [false, true] {
+        for awaited in [false, true] {
+            let dir = fast_dir();
+            let (store, events, _) = with_a_stream(dir.path());
+            let commit = |tx: Transaction| match awaited {
+                // It is decided when this returns.
+                true => {
+                    drop(tx.commit_async());
+                    Ok(())
+                }
+                false => tx.commit().map(drop),
+            };
+            let maintain = || {
+                if maintained {
+                    store.maintain().unwrap();
+                }
+            };
+            commit_that_waits((&store, &events), commit, maintain).unwrap();
+            let seen = events.partition(0).unwrap().read(..).unwrap().into_iter().count();
+            assert_eq!(seen, 1, "maintained: {maintained}, awaited: {awaited}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_waited_for_its_condition_was_displaced() {
+    let dir = fast_dir();
+    let (store, events, queue) = with_a_stream(dir.path());
+    let fill = || {
+        let append = |_| queue.append(&[Record::new().value(&[b'x'; 100])], Durability::Os).err();
+        let refused = (0..100).find_map(append);
+        assert!(matches!(refused, Some(Error::Full { .. })), "{refused:?}");
+    };
+    commit_that_waits((&store, &events), |tx| tx.commit().map(drop), fill).unwrap();
+    assert_eq!(queue.start(), 0);
+}
+
+#[test]
+fn a_commit_whose_condition_waits_in_vain_leaves_nobody_waiting() {
+    let dir = fast_dir();
+    let (store, events, queue) = with_a_stream(dir.path());
+    let mut other = store.transaction_builder("other").buffer_bytes(0).begin().unwrap();
+    let mut tx = store.transaction_builder("in time").buffer_bytes(0).timeout(TIMEOUT).begin().unwrap();
+    tx.send(Record::to("queue").value("first")).unwrap();
+    tx.append_to(&events.stream("a").unwrap(), Expected::NoStream, &[Record::new().value("event")]).unwrap();
+    other.send(Record::to("events").key("a").value("perhaps")).unwrap();
+    let refused = tx.commit();
+    assert!(matches!(refused, Err(Error::Conflict { is_undecided: true, .. })), "{refused:?}");
+    assert_eq!(queue.stable(), queue.end(), "it is aborted");
+    other.abort().unwrap();
 }

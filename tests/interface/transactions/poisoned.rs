@@ -250,3 +250,68 @@ fn what_an_earlier_life_has_committed_goes_once_a_power_cut_takes_it_back_no_mor
         assert_eq!(world.partition("full").start() == 0, rests_on_it);
     }
 }
+
+/// A committed transaction with a record at the beginning of `full` that a power cut takes back, and all of `full` read at [`Durability::Os`].
+fn read_and_not_durable(world: &World) -> Consumer {
+    world.begin("stuck", &["frail", "full"]).commit().unwrap();
+    world.fill("full", 40);
+    world.poison();
+    world.consumer("readers", &["full"])
+}
+
+#[test]
+fn what_a_group_has_read_went_though_a_power_cut_has_it_made_once_more() {
+    let world = World::new();
+    let mut readers = read_and_not_durable(&world);
+    readers.commit().unwrap();
+    assert_eq!(world.partition("full").start(), 0);
+    is_poisoned(world.store.apply_retention());
+    assert_eq!(world.partition("full").start(), 0, "whoever makes it again has it read twice");
+    // Once the store is opened again it is taken back, or durable.
+    let world = world.killed();
+    world.store.apply_retention().unwrap();
+    assert!(world.partition("full").start() > 0);
+}
+
+#[test]
+fn what_a_group_has_read_goes_where_what_a_power_cut_takes_lies_in_a_segment_that_stays() {
+    let world = World::new();
+    world.fill("full", 40);
+    let mut readers = world.consumer("readers", &["full"]);
+    world.begin("stuck", &["frail", "full"]).commit().unwrap();
+    world.fill("full", 1);
+    world.poison();
+    while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
+    readers.seek(("full", 0), 41).unwrap();
+    readers.commit().unwrap();
+    assert_eq!(world.store.committed("readers")[&("full", 0).into()].offset, 41);
+    drop(world.store.apply_retention());
+    let start = world.partition("full").start();
+    assert!(start > 0 && start <= 40, "it starts at {start}");
+    readers.seek(("full", 0), 42).unwrap();
+    readers.commit().unwrap();
+    drop(world.store.apply_retention());
+    assert_eq!(world.partition("full").start(), start);
+}
+
+#[test]
+fn what_a_queue_has_done_went_though_a_power_cut_has_it_made_once_more() {
+    let world = World::new();
+    world.store.create_topic("kept", TopicConfig::new().retention_until_consumed()).unwrap();
+    world.fill("kept", 2);
+    world.begin("stuck", &["frail", "kept"]).commit().unwrap();
+    let mut worker = world.store.queue("kept", "workers").unwrap();
+    let taken = worker.take(3, Duration::ZERO).unwrap();
+    let (done, last) = taken.into_iter().fold((Vec::new(), None), |(mut done, last), message| {
+        done.extend(last);
+        (done, Some(message))
+    });
+    world.poison();
+    done.into_iter().for_each(|message| message.ack().unwrap());
+    let dropped = world.store.drop_done("kept").unwrap();
+    assert_eq!(dropped.iter().map(|one| one.records).sum::<u64>(), 2, "it has nothing of these");
+    last.unwrap().ack().unwrap();
+    is_poisoned(world.store.drop_done("kept"));
+    let left = world.partition("kept").read(..).unwrap().into_iter().count();
+    assert_eq!(left, 1, "whoever makes it again has it done twice");
+}

@@ -352,8 +352,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "consumed-deleted-before-its-commit-is-durable",
         file: "src/group/consumed.rs",
-        good: "if partition.log().has_segment_below(consumed) {",
-        bad: "if consumed < 0 {",
+        good: "self.sync_consumed(&written_in)?;",
+        bad: "if below > 0 {\n            return Ok(Some(below));\n        }",
         caught_by: &[tests("interface", &["groups::positions::what_was_consumed"])],
     },
     Bug {

@@ -4,6 +4,33 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "commit-expires-while-it-waits-for-its-condition",
+        file: "src/transaction/giving_up.rs",
+        good: "open.commits = true;",
+        bad: "open.commits = false;",
+        caught_by: &[tests(
+            "interface",
+            &[
+                "transactions::in_time::a_commit_called_in_time",
+                "transactions::in_time::a_commit_that_waited",
+            ],
+        )],
+    },
+    Bug {
+        name: "retention-by-consumption-takes-what-a-power-cut-has-made-once-more",
+        file: "src/group/consumed.rs",
+        good: "partition.settle_through(below - 1)?;",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::poisoned::what_a_group_has_read_went"])],
+    },
+    Bug {
+        name: "what-is-done-goes-though-a-power-cut-has-it-made-once-more",
+        file: "src/log/compaction/erase.rs",
+        good: "self.settle_in(ranges)?;",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::poisoned::what_a_queue_has_done_went"])],
+    },
+    Bug {
         name: "a-producer-is-forgotten-while-an-earlier-end-of-its-waits",
         file: "src/transaction/settling.rs",
         good: "range((id, i16::MIN)..(id, epoch)).next().is_some()",
