@@ -107,7 +107,8 @@ impl Store {
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic), [`InvalidArgument`](crate::Error::InvalidArgument) for a topic that keeps what was consumed. The
-    /// first failure of any partition, as of [`Topic::erase`](crate::Topic::erase); the others are done all the same.
+    /// first failure of any partition, as of [`Topic::erase`](crate::Topic::erase); the others are done all the same. It is
+    /// [`Poisoned`](crate::Error::Poisoned) where a record would go of a transaction that cannot become durable before the store is opened again: it stays.
     pub fn drop_done(&self, topic: &str) -> Result<Vec<EraseReport>> {
         self.inner.queues.drop_done(topic)
     }
@@ -138,6 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as [`Topic::erase`](crate::Topic::erase). After an error some may be left: call again.
+    /// [`Poisoned`](crate::Error::Poisoned) where such a record is of a transaction that cannot become durable before the store is opened again.
     pub fn erase(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
         self.inner.queues.erase(&self.inner.holds, topic, key.as_ref())
     }
