@@ -76,7 +76,7 @@ impl Enqueuer {
     ///
     /// # Errors
     /// As [`send_once`](Self::send_once) and [`Schedule::deliver_at`](crate::Schedule::deliver_at): nothing was sent, and the id may be sent again. But
-    /// [`Undecided`](Error::Undecided): whether it was shows after reopening the store; until then the id is refused.
+    /// [`Undecided`](crate::Error::Undecided): whether it was shows after reopening the store; until then the id is refused.
     pub fn deliver_once_at<I: AsRef<[u8]> + ?Sized>(
         &self,
         id: &I,
