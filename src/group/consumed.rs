@@ -132,7 +132,7 @@ impl Groups {
         };
         self.sync_consumed(&written_in)?;
         self.others().map_or(Ok(()), |others| others.sync(partition))?;
-        partition.settle_through(below - 1)?;
+        partition.settle_between(partition.start(), below)?;
         Ok(Some(below))
     }
 

@@ -1,6 +1,7 @@
 //! A copy of the package in which bugs are planted and tests are run.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct CopyOfSource {
     copy: PathBuf,
     target: PathBuf,
+    /// Locked as long as this lives: of two runs in one copy each would find the bugs of the other.
+    _lock: fs::File,
 }
 
 impl CopyOfSource {
@@ -40,6 +43,9 @@ impl CopyOfSource {
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = target.join("planted");
         let copy = target.join("source");
+        fs::create_dir_all(&target).unwrap();
+        let lock = fs::File::create(target.join("lock")).unwrap();
+        lock.lock().unwrap();
         for part in [
             "Cargo.toml",
             "Cargo.lock",
@@ -55,16 +61,16 @@ impl CopyOfSource {
         ] {
             copy_all(&root.join(part), &copy.join(part));
         }
-        Self { copy, target }
+        Self { copy, target, _lock: lock }
     }
 
     /// Plants `bug`, runs each of `tests`, and takes the bug out again.
     pub(crate) fn try_out(&self, bug: &Bug, tests: &[Tests]) -> Vec<Verdict> {
         let path = self.copy.join(bug.file);
-        let good = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, good.replacen(bug.good, bug.bad, 1)).unwrap();
+        let good = fs::read_to_string(&path).unwrap();
+        fs::write(&path, good.replacen(bug.good, bug.bad, 1)).unwrap();
         let verdicts = self.run_all(tests);
-        std::fs::write(&path, good).unwrap();
+        fs::write(&path, good).unwrap();
         verdicts
     }
 
@@ -150,15 +156,15 @@ fn lines_of(test: &mut Child) -> Receiver<String> {
 
 fn copy_all(from: &Path, to: &Path) {
     if !from.is_dir() {
-        let bytes = std::fs::read(from).unwrap();
-        if std::fs::read(to).ok().as_ref() != Some(&bytes) {
-            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-            std::fs::write(to, bytes).unwrap();
+        let bytes = fs::read(from).unwrap();
+        if fs::read(to).ok().as_ref() != Some(&bytes) {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::write(to, bytes).unwrap();
         }
         return;
     }
     remove_others(from, to);
-    for entry in std::fs::read_dir(from).unwrap() {
+    for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         if entry.file_name() != "target" {
             copy_all(&entry.path(), &to.join(entry.file_name()));
@@ -168,12 +174,12 @@ fn copy_all(from: &Path, to: &Path) {
 
 /// What is gone from the package, or is of another kind there.
 fn remove_others(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(to).into_iter().flatten() {
+    for entry in fs::read_dir(to).into_iter().flatten() {
         let entry = entry.unwrap();
         let (there, here) = (from.join(entry.file_name()), entry.path());
         match here.is_dir() {
-            true if !there.is_dir() => std::fs::remove_dir_all(here).unwrap(),
-            false if !there.is_file() => std::fs::remove_file(here).unwrap(),
+            true if !there.is_dir() => fs::remove_dir_all(here).unwrap(),
+            false if !there.is_file() => fs::remove_file(here).unwrap(),
             _ => {}
         }
     }

@@ -295,6 +295,24 @@ fn what_a_group_has_read_goes_where_what_a_power_cut_takes_lies_in_a_segment_tha
 }
 
 #[test]
+fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    world.begin("stuck", &["frail", "full"]).commit().unwrap();
+    world.fill("full", 40);
+    world.poison();
+    let limit =
+        |bytes: &str| world.store.alter_topic("full", TopicConfig::new().set("retention.bytes", bytes));
+    limit("4000").unwrap();
+    drop(world.store.apply_retention());
+    let start = world.partition("full").start();
+    assert!((1..40).contains(&start), "it starts at {start}");
+    limit("-1").unwrap();
+    world.consumer("readers", &["full"]).commit().unwrap();
+    drop(world.store.apply_retention());
+    assert!(world.partition("full").start() > start);
+}
+
+#[test]
 fn what_a_queue_has_done_went_though_a_power_cut_has_it_made_once_more() {
     let world = World::new();
     world.store.create_topic("kept", TopicConfig::new().retention_until_consumed()).unwrap();

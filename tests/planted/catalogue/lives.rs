@@ -346,7 +346,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "position-without-a-record-not-committed",
         file: "src/consumer/assigned.rs",
         good: "self.reader.as_ref().map(Reader::position)",
-        bad: "self.reader.as_ref().map(Reader::position).filter(|at| self.committed.is_some_and(|c| c < *at))",
+        bad: "self.reader.as_ref().map(Reader::position).filter(|at| self.committed.as_ref().is_ok_and(|c| c.is_some_and(|c| c < *at)))",
         caught_by: &[tests("interface", &["groups::positions::a_position_at_the_end"])],
     },
     Bug {

@@ -4,6 +4,16 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "retention-by-consumption-asks-for-what-is-gone",
+        file: "src/group/consumed.rs",
+        good: "partition.settle_between(partition.start(), below)?;",
+        bad: "partition.settle_through(below - 1)?;",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::what_a_group_has_read_stayed_for_a_transaction"],
+        )],
+    },
+    Bug {
         name: "a-position-that-was-read-to-once-more-has-not-moved",
         file: "src/group/pending.rs",
         good: "if self.untouched.contains(place) && self.stays(",
