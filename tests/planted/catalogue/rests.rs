@@ -4,14 +4,28 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
-        name: "retention-by-consumption-asks-for-what-is-gone",
-        file: "src/group/consumed.rs",
-        good: "partition.settle_between(partition.start(), below)?;",
-        bad: "partition.settle_through(below - 1)?;",
+        name: "what-was-taken-out-is-asked-for",
+        file: "src/log/producers/settle.rs",
+        good: "let from = from.max(self.start());",
+        bad: "",
         caught_by: &[tests(
             "interface",
             &["transactions::poisoned::what_a_group_has_read_stayed_for_a_transaction"],
         )],
+    },
+    Bug {
+        name: "records-are-not-deleted-for-what-was-taken-out",
+        file: "src/log/producers/state.rs",
+        good: " && one.last >= start",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::poisoned::records_were_not_deleted"])],
+    },
+    Bug {
+        name: "what-was-consumed-stays-before-a-transaction-that-cannot-go",
+        file: "src/group/consumed.rs",
+        good: "below = partition.log().segments_below(first).ok_or(error)?;",
+        bad: "partition.log().segments_below(first).ok_or(error)?;",
+        caught_by: &[tests("interface", &["transactions::poisoned::what_a_group_has_read_before"])],
     },
     Bug {
         name: "a-position-that-was-read-to-once-more-has-not-moved",
