@@ -201,6 +201,45 @@ fn a_position_that_has_not_moved_kept_a_consumer_from_committing_others() {
     }
 }
 
+/// All that was read is committed in a transaction; then its partition can be synced no more.
+fn committed_and_poisoned(world: &World, consumer: &Consumer) {
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(consumer).unwrap();
+    tx.commit().unwrap();
+    world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+    assert!(world.partition("frail").flush().is_err());
+}
+
+#[test]
+fn a_position_that_a_transaction_has_just_committed_kept_the_next_one_back() {
+    let world = World::new();
+    world.fill("frail", 3);
+    let consumer = world.consumer("readers", &["frail"]);
+    committed_and_poisoned(&world, &consumer);
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+}
+
+#[test]
+fn a_position_that_has_moved_over_the_end_of_a_transaction_alone_kept_others_back() {
+    let world = World::new();
+    world.begin("first", &["frail", "r"]).commit().unwrap();
+    let mut consumer = world.consumer("readers", &["frail"]);
+    let frail = world.partition("frail");
+    let before = consumer.position(frail.topic_partition().clone()).unwrap();
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+    frail.flush().unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    assert!(consumer.position(frail.topic_partition().clone()).unwrap() > before, "it stands behind the end");
+    world.poison();
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+}
+
 #[test]
 fn what_a_queue_has_done_stayed_for_an_answer_to_another() {
     let world = World::new();

@@ -4,6 +4,26 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "what-a-transaction-has-committed-is-not-done-before-the-next-poll",
+        file: "src/consumer/commit.rs",
+        good: "one.untouched(self.endings.done(&one.partition))?;",
+        bad: "one.untouched(None)?;",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::a_position_that_a_transaction_has_just_committed"],
+        )],
+    },
+    Bug {
+        name: "the-end-of-a-transaction-is-taken-for-work",
+        file: "src/consumer/assigned.rs",
+        good: "self.decided_position().filter(|_| !slices.is_empty())",
+        bad: "self.decided_position()",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::a_position_that_has_moved_over_the_end_of_a_transaction"],
+        )],
+    },
+    Bug {
         name: "what-was-taken-out-is-asked-for",
         file: "src/log/producers/settle.rs",
         good: "let from = from.max(self.start());",
