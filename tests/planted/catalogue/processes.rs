@@ -255,8 +255,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
         file: "src/group/group.rs",
-        good: "known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)",
-        bad: "known.is(partition, offset)",
+        good: "of(self) == of(asked) && (self.is_synced || !asked.is_synced)",
+        bad: "of(self) == of(asked)",
         caught_by: &[GROUPS],
     },
     Bug {
