@@ -15,7 +15,7 @@ use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or of partitions it chooses itself
 /// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
