@@ -291,8 +291,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-end-of-a-log-that-could-not-be-looked-at-is-its-beginning",
         file: "src/log/read/committed.rs",
-        good: "self.look().map_err(|error| self.explain(error))?;",
-        bad: "drop(self.look());",
+        good: "self.look().map_err(|error| self.explain(error))?;\n        Ok(match isolation {",
+        bad: "drop(self.look());\n        Ok(match isolation {",
         caught_by: &[tests("processes", &["unseen::a_consumer"])],
     },
     Bug {
