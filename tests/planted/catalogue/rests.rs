@@ -50,8 +50,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-position-that-was-read-to-once-more-has-not-moved",
         file: "src/group/pending.rs",
-        good: "if self.untouched.contains(place) && self.stays(",
-        bad: "if self.beyond.is_none() && self.stays(",
+        good: "let done = self.untouched.get(place);",
+        bad: "let done = Some(&offset).filter(|_| self.beyond.is_none());",
         caught_by: &[tests("interface", &["transactions::told::work_that"])],
     },
     Bug {
