@@ -320,7 +320,9 @@ impl Queues {
         let Some(files) = self.away.files.get() else { return Ok(()) };
         let is_gone =
             |name: &String| topic_of(name).is_some_and(|topic| matches!(self.topics.by_id(topic), Ok(None)));
-        files.list()?.iter().filter(|name| is_gone(name)).try_for_each(|name| files.remove(name))
+        let names = files.list()?;
+        let gone = names.iter().filter(|name| is_gone(name));
+        gone.fold(Ok(()), |outcome, name| outcome.and(files.remove(name)))
     }
 }
 

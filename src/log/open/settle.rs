@@ -139,9 +139,11 @@ impl Log {
         self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
         let obsolete = state.state().obsolete.clone();
-        // Tried again by the next removal if it fails: these files are in nobody's way.
-        if names::remove_segments(&self.directory, &obsolete).is_ok() {
-            state.forget_obsolete(&obsolete);
+        // What fails is owed: these files are in nobody's way.
+        let removed = names::remove_segments(&self.directory, &obsolete);
+        state.forget_obsolete(&removed.gone);
+        if removed.outcome.is_err() {
+            self.upkeeps.note_left();
         }
         self.throw_away(&found.leftovers.cleaned);
         let half_written = found.leftovers.half_written.iter();
