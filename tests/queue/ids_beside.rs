@@ -5,7 +5,7 @@ use std::thread;
 use annals::{CleanupPolicy, Error, TopicConfig};
 use annals_testing::{Call, Fault, Times};
 
-use crate::ids_kept::{Frail, HOUR, ids, is_known, send};
+use crate::ids_kept::{Frail, ids, is_known, send};
 
 /// What the deletion was asked for is not there yet when it has ids written, and is when it takes records out.
 #[test]
