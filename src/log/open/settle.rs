@@ -139,12 +139,8 @@ impl Log {
         self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
         let obsolete = state.state().obsolete.clone();
-        // What fails is owed: these files are in nobody's way.
-        let removed = names::remove_segments(&self.directory, &obsolete);
-        state.forget_obsolete(&removed.gone);
-        if removed.outcome.is_err() {
-            self.upkeeps.note_left();
-        }
+        // What fails is tried again by the next removal: these files are in nobody's way.
+        state.forget_obsolete(&names::remove_segments(&self.directory, &obsolete).gone);
         self.throw_away(&found.leftovers.cleaned);
         let half_written = found.leftovers.half_written.iter();
         if half_written.filter(|name| self.directory.remove_if_there(name).is_err()).count() > 0 {

@@ -77,13 +77,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[LEFT],
     },
     Bug {
-        name: "what-the-first-append-could-not-remove-is-nobodys",
-        file: "src/log/open/settle.rs",
-        good: "        if removed.outcome.is_err() {\n            self.upkeeps.note_left();",
-        bad: "        if removed.outcome.is_err() {",
-        caught_by: &[UPKEEP],
-    },
-    Bug {
         name: "segment-that-stays-keeps-what-a-rewrite-has-left",
         file: "src/log/compaction/trim.rs",
         good: "trimmed.and(removed).and(self.remove_left_by_rewrites())",
