@@ -71,9 +71,9 @@ impl Assigned {
         self.committed = committed;
     }
 
-    /// Whether nothing was handed out behind what is done.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.decided_position() == Some(self.done)
+    /// What lies below is done; what was handed out since lies from there to the position.
+    pub(super) fn done(&self) -> Offset {
+        self.done
     }
 
     /// What was handed out is done, up to there.

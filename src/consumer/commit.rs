@@ -74,13 +74,13 @@ impl Consumer {
             Role::Idle => Some((self.member.clone(), 0)),
         };
         let decided = self.assigned.values().filter(|one| !one.partition.is_gone());
-        let untouched = decided.clone().filter(|one| one.is_untouched());
-        let untouched = untouched.map(|one| one.partition.topic_partition().clone()).collect();
+        let done = decided.clone().map(|one| (one.partition.topic_partition().clone(), one.done()));
+        let done = done.collect();
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        Ok(Pending { group, member, positions, untouched, endings, beyond: None, _taken: taken })
+        Ok(Pending { group, member, positions, done, endings, beyond: None, _taken: taken })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

@@ -50,8 +50,16 @@ impl Log {
         offsets.iter().flat_map(|offset| producers.committed_in(*offset, *offset)).collect()
     }
 
+    /// The same at offsets from one to before another.
+    pub(crate) fn committed_between(&self, from: Offset, before: Offset) -> BTreeSet<TransactionId> {
+        if from >= before {
+            return BTreeSet::new();
+        }
+        self.producers.lock().committed_in(from, before - 1).collect()
+    }
+
     /// The same of those that have put something here up to an offset.
-    fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
+    pub(crate) fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
         self.producers.lock().committed_through(last).collect()
     }
 }
