@@ -23,9 +23,10 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
-    /// What was handed out lies from there to the position. Nothing was where that is the position itself: there may be others that were read once
-    /// more, to where they stood.
-    pub(crate) done: BTreeMap<TopicPartition, Offset>,
+    /// Partitions of which nothing was handed out behind what is done, with that: there may be others that were read once more, to where they stood.
+    pub(crate) untouched: BTreeMap<TopicPartition, Offset>,
+    /// All others from which something was handed out: it lies from there to the position.
+    pub(crate) touched: BTreeMap<TopicPartition, Offset>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
     /// What is said besides.
@@ -68,9 +69,7 @@ impl PendingOffsets {
     fn leaves(&self, change: &Change) -> bool {
         let mut of_group =
             self.pending.iter().map(|one| &one.pending).filter(|one| one.group.name() == &*change.group);
-        let stands_at = change.commit.as_ref().map(|commit| &commit.at.offset);
-        let is_untouched = |one: &Pending| stands_at.is_some() && one.done.get(&change.place) == stands_at;
-        of_group.any(|one| one.beyond.is_some() || is_untouched(one))
+        of_group.any(|one| one.beyond.is_some() || one.untouched.contains_key(&change.place))
     }
 
     /// Where a consumer stands; what it said before is forgotten.
@@ -167,7 +166,7 @@ struct Wanted {
     changes: Vec<Change>,
     /// What was read.
     inputs: Vec<(Partition, Offset)>,
-    /// What of that lies below positions that have moved.
+    /// What lies below positions that were not committed before.
     behind: Vec<(Partition, Offset)>,
     /// Who has put there what was read.
     follows: BTreeSet<TransactionId>,
@@ -261,8 +260,8 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            let done = self.done.get(place).copied();
-            let there = self.committed_there(committed, (partition, offset)).filter(|_| done == Some(offset));
+            let done = self.untouched.get(place);
+            let there = done.and_then(|done| self.committed_there(committed, (partition, *done)));
             if there.is_some_and(|commit| stays(commit, partition, clearing)) {
                 continue;
             }
@@ -275,25 +274,25 @@ impl Pending {
             if there.is_none() && self.beyond.is_none() {
                 wanted.behind.push((partition.clone(), offset - 1));
             }
-            let read = done.map(|done| partition.log().committed_between(done, offset));
+            let read = self.touched.get(place).map(|done| partition.log().committed_in(*done, offset));
             wanted.follows.extend(read.into_iter().flatten());
         }
         wanted.follows.extend(self.beyond.iter().flat_map(|beyond| &beyond.follows));
         Ok(())
     }
 
-    /// What is committed where a position stands already.
+    /// What is committed where a partition is done already.
     fn committed_there<'c>(
         &self,
         committed: &'c Committed,
-        (partition, offset): (&Partition, Offset),
+        (partition, done): (&Partition, Offset),
     ) -> Option<&'c Commit> {
-        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == offset;
+        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == done;
         committed.of(self.group.name(), partition.topic_partition()).filter(is_there)
     }
 }
 
-/// Whether a position that is committed already, as one that was not read on since, would keep the others from being committed before the store
+/// Whether what is committed already, where nothing was read since, would keep the others from being committed before the store
 /// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
 /// that where a power cut takes that back.
 fn stays(commit: &Commit, partition: &Partition, clearing: &Clearing) -> bool {
