@@ -46,8 +46,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-step-stops-where-its-position-can-say-no-more",
         file: "src/share/positions.rs",
-        good: "all().filter(goes_on).find_map(says)",
-        bad: "all().find(goes_on).and_then(says)",
+        good: "filter(goes_on).find_map(says).or_else(|| all().next_back().and_then(says))",
+        bad: "find(goes_on).map_or_else(|| all().next_back().and_then(says), says)",
         caught_by: &[tests("queue", &["later_passed::what_is_due_behind"])],
     },
     Bug {
