@@ -15,6 +15,14 @@ pub(super) enum Flow {
     Paused,
 }
 
+/// What a group had committed for a partition, or why that could not be seen.
+#[derive(Debug, Clone)]
+pub(super) struct LookedUp {
+    pub(super) committed: Result<Option<Offset>>,
+    /// The life of the store's owner in another process, as it was before: the open of the next one may set that back.
+    pub(super) life: u64,
+}
+
 /// One assigned partition and how far it was read.
 #[derive(Debug)]
 pub(super) struct Assigned {
@@ -26,20 +34,15 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
-    /// What the group had committed when the partition became this consumer's, or why that could not be seen.
-    committed: Result<Option<Offset>>,
+    /// When the partition became this consumer's, or in a later life of the owner.
+    looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
     is_new: bool,
 }
 
 impl Assigned {
-    pub(super) fn new(
-        partition: Partition,
-        since: u64,
-        committed: Result<Option<Offset>>,
-        is_new: bool,
-    ) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, done: 0, committed, is_new }
+    pub(super) fn new(partition: Partition, since: u64, looked_up: LookedUp, is_new: bool) -> Self {
+        Self { partition, flow: Flow::Running, since, reader: None, done: 0, looked_up, is_new }
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -61,14 +64,14 @@ impl Assigned {
         }
     }
 
-    /// Whether it is to be seen yet where it begins.
-    pub(super) fn is_unseen(&self) -> bool {
-        self.reader.is_none() && self.committed.is_err()
+    /// Whether it is to be seen yet where it begins, in that life of the owner.
+    pub(super) fn is_unseen(&self, life: u64) -> bool {
+        self.reader.is_none() && (self.looked_up.committed.is_err() || self.looked_up.life != life)
     }
 
     /// What the group has committed, as it is seen now.
-    pub(super) fn note_committed(&mut self, committed: Result<Option<Offset>>) {
-        self.committed = committed;
+    pub(super) fn note(&mut self, looked_up: LookedUp) {
+        self.looked_up = looked_up;
     }
 
     /// Whether nothing was handed out behind what is done.
@@ -109,7 +112,7 @@ impl Assigned {
 
     fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {
         if self.reader.is_none() {
-            let offset = match (self.committed.clone()?, settings.start_from) {
+            let offset = match (self.looked_up.committed.clone()?, settings.start_from) {
                 (Some(committed), _) => committed,
                 (None, StartFrom::Fail) => {
                     return Err(Error::NoCommittedOffset {
@@ -117,7 +120,7 @@ impl Assigned {
                         partition: self.partition.topic_partition().clone(),
                     });
                 }
-                (None, StartFrom::Latest) if self.is_new => self.partition.start(),
+                (None, StartFrom::Latest) if self.is_new => self.partition.log().readable_start()?,
                 (None, start) => self.reset(start, settings.isolation)?,
             };
             self.done = offset;
@@ -147,7 +150,7 @@ impl Assigned {
                 self.partition.log().write_queued();
                 self.partition.log().readable_end(isolation)
             }
-            StartFrom::Earliest | StartFrom::Fail => Ok(self.partition.start()),
+            StartFrom::Earliest | StartFrom::Fail => self.partition.log().readable_start(),
         }
     }
 }

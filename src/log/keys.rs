@@ -44,6 +44,7 @@ impl Chore for KeyChore {
 
 impl Log {
     /// An error where nobody puts down what records are found by.
+    #[inline]
     pub(crate) fn check_key_index(&self) -> Result<()> {
         self.check_process()?;
         if self.config.read().key_index { Ok(()) } else { Err(self.no_key_index()) }

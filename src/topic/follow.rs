@@ -92,6 +92,11 @@ impl Topics {
         Some(followed.changes.load(Ordering::Acquire))
     }
 
+    /// Which of its lives the owner of a store in another process is in, or was; always the same one for a store of this process.
+    pub(crate) fn owners_life(&self) -> u64 {
+        self.followed.as_ref().map_or(0, |followed| followed.guest.number_of_life())
+    }
+
     fn look_at_list(&self, followed: &FollowedList) -> Result<()> {
         let mut seen = followed.seen.lock();
         let now = (followed.guest.life(), followed.guest.catalog());

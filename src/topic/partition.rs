@@ -43,6 +43,7 @@ pub struct Partition {
     place: TopicPartition,
     /// The topic's id: a topic that was deleted and created again is another one.
     topic_id: u128,
+    is_internal: bool,
     log: Arc<Log>,
 }
 
@@ -56,7 +57,8 @@ impl fmt::Debug for Partition {
 
 impl Partition {
     pub(super) fn new(place: TopicPartition, topic_id: u128, log: Arc<Log>) -> Self {
-        Self { place, topic_id, log }
+        let is_internal = InternalTopic::find(place.topic()).is_some();
+        Self { place, topic_id, is_internal, log }
     }
 
     /// The id of its topic.
@@ -180,7 +182,7 @@ impl Partition {
 
     /// True for one that the store keeps for itself.
     pub(crate) fn is_internal(&self) -> bool {
-        InternalTopic::find(self.topic()).is_some()
+        self.is_internal
     }
 
     /// Appends `records` like [`append`](Self::append), if there was no other append since the caller saw the log end at
@@ -218,7 +220,7 @@ impl Partition {
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
         conditions.iter().try_for_each(|condition| self.check_has_stream(condition))?;
-        let appended = self.log.append_when(conditions, records, &how(durability, None));
+        let appended = self.log.append_when(conditions, records, &how(written(durability), None));
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
@@ -248,7 +250,7 @@ impl Partition {
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
-        let appended = self.log.append_expected((stream, expected), records, &how(durability, None));
+        let appended = self.log.append_expected((stream, expected), records, &how(written(durability), None));
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
@@ -371,6 +373,11 @@ impl Partition {
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
         self.log.offset_for_time(timestamp).map_err(|error| self.log.explain(error))
     }
+}
+
+/// The same, but not to be left in memory.
+fn written(durability: Durability) -> Durability {
+    if durability == Durability::Memory { Durability::Os } else { durability }
 }
 
 fn how(durability: Durability, expected_end: Option<Offset>) -> Append {

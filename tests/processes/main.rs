@@ -26,6 +26,7 @@ mod left;
 mod live;
 mod looks;
 mod pair;
+mod positions;
 mod queues;
 mod read_only;
 mod set_back;

@@ -42,15 +42,8 @@ impl Drop for News<'_> {
     }
 }
 
-/// The same, but not to be left in memory.
-fn written(how: &Append) -> Append {
-    let durability = if how.durability == Durability::Memory { Durability::Os } else { how.durability };
-    Append { durability, ..*how }
-}
-
 impl Log {
-    /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. Each is written before this
-    /// returns, whatever `how` says of memory.
+    /// Appends `records` as one batch, as [`append`](Self::append) does, if every condition holds. `how` leaves none of them in memory.
     pub(crate) fn append_when(
         self: &Arc<Self>,
         conditions: &[Condition],
@@ -69,10 +62,9 @@ impl Log {
         records: &[Record<'_>],
         how: &Append,
     ) -> Result<Appended> {
-        self.check_process()?;
         if expected == Expected::Any {
             self.check_key_index()?;
-            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), &written(how));
+            return self.append_of((records, NoteTerms::OfOneKey(stream.term)), how);
         }
         self.meet_prerequisites(Holding::Nothing)?;
         if let Some(appended) = self.append_to_known((stream, expected), records, how)? {
@@ -89,7 +81,7 @@ impl Log {
         how: &Append,
     ) -> Result<Appended> {
         if guards.is_empty() {
-            return self.append(records, &written(how));
+            return self.append(records, how);
         }
         let Some(last) = records.last() else {
             return Err(Error::invalid("a batch needs at least one record"));
