@@ -34,6 +34,8 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
+    /// Where it stood behind the last records that it handed out, since it was last set to a place.
+    handed_out: Offset,
     /// When the partition became this consumer's, or in a later life of the owner.
     looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
@@ -42,7 +44,16 @@ pub(super) struct Assigned {
 
 impl Assigned {
     pub(super) fn new(partition: Partition, since: u64, looked_up: LookedUp, is_new: bool) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, done: 0, looked_up, is_new }
+        Self {
+            partition,
+            flow: Flow::Running,
+            since,
+            reader: None,
+            done: 0,
+            handed_out: 0,
+            looked_up,
+            is_new,
+        }
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -57,7 +68,7 @@ impl Assigned {
 
     /// Goes on at `offset`.
     pub(super) fn seek(&mut self, offset: Offset, settings: &Settings) {
-        self.done = offset;
+        self.begin_at(offset);
         match &mut self.reader {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
@@ -74,9 +85,10 @@ impl Assigned {
         self.looked_up = looked_up;
     }
 
-    /// Whether nothing was handed out behind what is done.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.decided_position() == Some(self.done)
+    /// What is done, if nothing was handed out behind it. `ended` is done too, where it is known.
+    pub(super) fn untouched(&self, ended: Option<Offset>) -> Option<Offset> {
+        let done = ended.unwrap_or(self.done);
+        (self.reader.is_some() && self.handed_out <= done).then_some(done)
     }
 
     /// What was handed out is done, up to there.
@@ -84,8 +96,14 @@ impl Assigned {
         self.done = offset;
     }
 
+    /// What lies before counts as done, and is not what was handed out.
+    fn begin_at(&mut self, offset: Offset) {
+        (self.done, self.handed_out) = (offset, offset);
+    }
+
     /// Hands out again what is not done.
     pub(super) fn go_back(&mut self) {
+        self.handed_out = self.done;
         if let Some(reader) = &mut self.reader {
             reader.seek(self.done);
         }
@@ -93,7 +111,12 @@ impl Assigned {
 
     pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         self.partition.log().check_open()?;
-        self.fetch_in_range(limits, settings).map_err(|error| self.partition.log().explain(error))
+        let slices = self.fetch_in_range(limits, settings);
+        let slices = slices.map_err(|error| self.partition.log().explain(error))?;
+        if let Some(position) = self.decided_position().filter(|_| !slices.is_empty()) {
+            self.handed_out = position;
+        }
+        Ok(slices)
     }
 
     fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
@@ -101,7 +124,7 @@ impl Assigned {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
                 let offset = self.reset(settings.start_from, settings.isolation)?;
-                self.done = offset;
+                self.begin_at(offset);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
                 reader.fetch(limits)
@@ -123,7 +146,7 @@ impl Assigned {
                 (None, StartFrom::Latest) if self.is_new => self.partition.log().readable_start()?,
                 (None, start) => self.reset(start, settings.isolation)?,
             };
-            self.done = offset;
+            self.begin_at(offset);
             self.reader = Some(self.reader_at(offset, settings));
         }
         match &mut self.reader {

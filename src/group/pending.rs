@@ -1,6 +1,6 @@
 //! Offsets that take effect with a transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -23,8 +23,8 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
-    /// Partitions of which nothing was handed out behind what is done: there may be others that were read once more, to where they stood.
-    pub(crate) untouched: BTreeSet<TopicPartition>,
+    /// Partitions of which nothing was handed out behind what is done, with that: there may be others that were read once more, to where they stood.
+    pub(crate) untouched: BTreeMap<TopicPartition, Offset>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
     /// What is said besides.
@@ -67,7 +67,7 @@ impl PendingOffsets {
     fn leaves(&self, change: &Change) -> bool {
         let mut of_group =
             self.pending.iter().map(|one| &one.pending).filter(|one| one.group.name() == &*change.group);
-        of_group.any(|one| one.beyond.is_some() || one.untouched.contains(&change.place))
+        of_group.any(|one| one.beyond.is_some() || one.untouched.contains_key(&change.place))
     }
 
     /// Where a consumer stands; what it said before is forgotten.
@@ -246,7 +246,8 @@ impl Pending {
                 });
             }
             check_range(partition, offset)?;
-            if self.untouched.contains(place) && self.stays(committed, (partition, offset), clearing) {
+            let done = self.untouched.get(place);
+            if done.is_some_and(|done| self.stays(committed, (partition, *done), clearing)) {
                 continue;
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
@@ -259,16 +260,16 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether a position is committed already, as one that was not read on since, and would keep the others from being committed before the store
+    /// Whether what is done is committed already, where nothing was read since, and would keep the others from being committed before the store
     /// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
     /// that where a power cut takes that back.
     fn stays(
         &self,
         committed: &Committed,
-        (partition, offset): (&Partition, Offset),
+        (partition, done): (&Partition, Offset),
         clearing: &Clearing,
     ) -> bool {
-        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == offset;
+        let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == done;
         let committed = committed.of(self.group.name(), partition.topic_partition()).filter(is_there);
         committed.is_some_and(|commit| {
             let moved_in = commit.moved_in.into_iter().collect();

@@ -1,6 +1,6 @@
 //! Records of a step enter another, or their topics: each time in one transaction with where the step is then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ impl Holds {
         let Position { number, group, moved, text } = self.position_to_go_on(groups, (step, ranges))?;
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end(), follows });
-        let untouched = BTreeSet::new();
+        let untouched = BTreeMap::new();
         let pending =
             Pending { group, member: None, positions, untouched, endings: None, beyond, _taken: None };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;

@@ -201,6 +201,46 @@ fn a_position_that_has_not_moved_kept_a_consumer_from_committing_others() {
     }
 }
 
+/// All that was read is committed in a transaction; then its partition can be synced no more.
+fn committed_and_poisoned(world: &World, consumer: &Consumer) {
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(consumer).unwrap();
+    tx.commit().unwrap();
+    world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+    assert!(world.partition("frail").flush().is_err());
+}
+
+#[test]
+fn a_position_that_a_transaction_has_just_committed_kept_the_next_one_back() {
+    let world = World::new();
+    world.fill("frail", 3);
+    let consumer = world.consumer("readers", &["frail"]);
+    committed_and_poisoned(&world, &consumer);
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+}
+
+#[test]
+fn a_position_that_has_moved_over_the_end_of_a_transaction_alone_kept_others_back() {
+    let world = World::new();
+    world.begin("first", &["frail", "r"]).commit().unwrap();
+    let mut consumer = world.consumer("readers", &["frail"]);
+    let frail = world.partition("frail");
+    let before = consumer.position(frail.topic_partition().clone()).unwrap();
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+    // Of all that are decided.
+    world.partition("r").flush().unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    assert!(consumer.position(frail.topic_partition().clone()).unwrap() > before, "it stands behind the end");
+    world.poison();
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+}
+
 #[test]
 fn what_a_queue_has_done_stayed_for_an_answer_to_another() {
     let world = World::new();
@@ -294,9 +334,8 @@ fn what_a_group_has_read_goes_where_what_a_power_cut_takes_lies_in_a_segment_tha
     assert_eq!(world.partition("full").start(), start);
 }
 
-#[test]
-fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
-    let world = World::new();
+/// A transaction that a power cut takes back had its record in `full`: that was taken out for its age or size. Says where `full` starts.
+fn taken_out(world: &World) -> i64 {
     world.begin("stuck", &["frail", "full"]).commit().unwrap();
     world.fill("full", 40);
     world.poison();
@@ -307,9 +346,55 @@ fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
     let start = world.partition("full").start();
     assert!((1..40).contains(&start), "it starts at {start}");
     limit("-1").unwrap();
+    start
+}
+
+#[test]
+fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    let start = taken_out(&world);
     world.consumer("readers", &["full"]).commit().unwrap();
     drop(world.store.apply_retention());
     assert!(world.partition("full").start() > start);
+}
+
+#[test]
+fn what_a_group_has_read_before_a_transaction_that_cannot_go_stayed_with_it() {
+    let world = World::new();
+    world.fill("full", 40);
+    world.begin("stuck", &["frail", "full"]).commit().unwrap();
+    world.fill("full", 40);
+    world.poison();
+    world.consumer("readers", &["full"]).commit().unwrap();
+    drop(world.store.apply_retention());
+    let start = world.partition("full").start();
+    assert!(start > 0 && start <= 40, "it starts at {start}");
+    drop(world.store.apply_retention());
+    assert_eq!(world.partition("full").start(), start);
+}
+
+#[test]
+fn records_were_not_deleted_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    taken_out(&world);
+    world.begin("other", &["full", "s"]).commit().unwrap();
+    let full = world.partition("full");
+    let stable = full.stable();
+    assert_eq!(full.delete_records(stable).unwrap().start, stable);
+    full.append(&[Record::new().value("more")], Durability::Disk).unwrap();
+    full.flush().unwrap();
+}
+
+#[test]
+fn what_a_queue_has_done_stayed_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    let start = taken_out(&world);
+    let mut worker = world.store.queue("full", "workers").unwrap();
+    let taken = worker.take(10, Duration::ZERO).unwrap();
+    assert_eq!(taken.iter().next().unwrap().offset, start);
+    taken.into_iter().for_each(|message| message.ack().unwrap());
+    let dropped = world.store.drop_done("full").unwrap();
+    assert!(dropped.iter().map(|one| one.records).sum::<u64>() > 0);
 }
 
 #[test]
