@@ -218,8 +218,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ids-forgotten-of-a-topic-that-cannot-be-opened",
         file: "src/share/id_log.rs",
-        good: "matches!(self.topics.by_id(topic), Ok(None))",
-        bad: "self.topics.opened(topic).is_none()",
+        good: "let gone = found.gone(&self.topics.ids()?);",
+        bad: "let gone = found.gone(&self.topics.all().iter().map(Topic::id).collect());",
         caught_by: &[tests("queue", &["ids_kept::ids_of_a_topic"])],
     },
 ];
