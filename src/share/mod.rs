@@ -7,6 +7,7 @@ mod away;
 mod backlog;
 mod builder;
 mod burial;
+mod burying;
 mod dead_letters;
 mod done;
 mod doubts;
