@@ -29,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "who-waits-for-an-open-waits-one-behind-the-other",
         file: "src/log/follow/waits.rs",
-        good: "follow.guest.opening_until(LONGEST_LOOK).unwrap_or(ends.look)",
-        bad: "ends.look",
+        good: "Some(until) => until,",
+        bad: "Some(_) => ends.look,",
         caught_by: &[WAITS],
     },
     Bug {
