@@ -118,6 +118,7 @@ fn each_commit_at_disk_waited_for_a_process_that_is_frozen_in_the_sync_of_anothe
     let took = now() - began;
     assert!(took < Duration::from_secs(9), "{took:?}");
     let mut other = reader.consumer_builder().group("other").build().unwrap();
+    other.assign([(ORDERS, 0)]).unwrap();
     commit(&mut other, 6).unwrap();
     spool.unlock_byte(0).unwrap();
     commit(&mut billing, 5).unwrap();
