@@ -112,6 +112,9 @@ pub(crate) struct Topics {
     pub(super) waiting: Watchers,
     /// How the list is looked at, where another process owns the store.
     pub(super) followed: Option<FollowedList>,
+    /// How often it was asked for topics by their ids.
+    #[cfg(test)]
+    pub(crate) questions: crate::locks::AtomicU64,
 }
 
 impl Topics {
@@ -163,6 +166,8 @@ impl Topics {
             closed: OnceLock::new(),
             waiting: Watchers::default(),
             followed: None,
+            #[cfg(test)]
+            questions: crate::locks::AtomicU64::default(),
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -294,24 +299,6 @@ impl Topics {
         }
         let broken = self.broken.read().get(name).cloned();
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
-    }
-
-    /// The topic of that id if it was opened, and is not about to go. It waits for nobody who changes the list of topics: for those who
-    /// hold what that one may wait for.
-    pub(crate) fn opened(&self, id: u128) -> Option<Topic> {
-        self.check_process().ok()?;
-        self.by_name.read().values().find(|topic| topic.id() == id).cloned()
-    }
-
-    /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
-    pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
-        self.check_process()?;
-        if let Some(found) = self.opened(id) {
-            return Ok(Some(found));
-        }
-        let catalog = self.catalog.lock();
-        let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);
-        listed.map(|(name, _)| self.get(name)).transpose()
     }
 
     /// Names who ends transactions that are in the way of what has to go.
