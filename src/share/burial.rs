@@ -135,7 +135,7 @@ impl Queue {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 let written_in = WrittenIn::default();
-                let is_unknown = Arc::default();
+                let is_unknown: Arc<AtomicBool> = Arc::default();
                 let aside = Otherwise::new(|| {
                     if is_unknown.load(Ordering::Acquire) {
                         inner.set_aside(&[batch]);

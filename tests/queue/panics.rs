@@ -233,3 +233,58 @@ fn messages_dropped_behind_one_whose_release_panicked_stayed_out_until_their_loc
     }
     assert!(panics > 4, "{panics}");
 }
+
+/// The answer to each partition is one of its own.
+#[test]
+fn messages_answered_behind_one_whose_answer_panicked_stayed_out_until_their_locks_were_over() {
+    type Answer = fn(annals::Messages) -> annals::Result<()>;
+    let answers: [(&str, Answer); 3] = [
+        ("ack", annals::Messages::ack),
+        ("release", |messages| messages.release(Duration::ZERO)),
+        ("put_back", annals::Messages::put_back),
+    ];
+    let mut panics = 0;
+    for (calls, (name, answer)) in (0..4).flat_map(|calls| answers.iter().map(move |one| (calls, *one))) {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new().partitions(4)).unwrap();
+        for partition in 0..4 {
+            store.producer().send(Record::to("jobs").partition(partition).value("x")).unwrap();
+        }
+        let mut worker = store.queue("jobs", "workers").unwrap();
+        let messages = worker.take(9, Duration::ZERO).unwrap();
+        assert_eq!(messages.len(), 4);
+        clock.left.store(calls, Ordering::SeqCst);
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(messages)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        panics += usize::from(answered.is_err());
+        let done = store.stats().unwrap().queues.iter().map(|queue| queue.acknowledged).sum::<u64>();
+        let back = if name == "ack" { usize::try_from(done).unwrap() } else { take(&mut worker, 9).len() };
+        let expected = if answered.is_err() { 3 } else { 4 };
+        assert!(back >= expected, "{back} after {calls} calls, {name}");
+    }
+    assert!(panics > 6, "{panics}");
+}
+
+/// In one partition, each of them at its last attempt.
+#[test]
+fn messages_given_up_behind_one_whose_letter_panicked() {
+    let mut panics = 0;
+    for calls in 0..24 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        for value in ["a", "b", "c", "d"] {
+            store.producer().send(Record::to("jobs").value(value)).unwrap();
+        }
+        let mut worker = store.queue_builder("jobs", "workers").delivery_limit(1).build().unwrap();
+        let mut messages: Vec<_> = worker.take(9, Duration::ZERO).unwrap().into_iter().collect();
+        // The topic of the letters is there from then on.
+        messages.pop().unwrap().reject("bad").unwrap();
+        drop(messages);
+        eprintln!("RES {calls}");
+    }
+    _ = panics;
+}
