@@ -185,7 +185,8 @@ impl Queue {
     ) -> Result<()> {
         let mut least = Without::Nothing;
         loop {
-            let buried = self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in, is_unknown));
+            let buried =
+                self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in, is_unknown));
             match (&buried, least.more()) {
                 (Err(Error::RecordTooLarge { .. }), Some(more)) if burial.records.len() == 1 => least = more,
                 _ => return buried,

@@ -111,9 +111,10 @@ fn letters_in_a_chosen_topic_are_erased_with_their_key_after_their_group_was_del
         let copy = MemoryFileSystem::over(&Image::new(world.disk.files()));
         let reader = Store::builder("/store").file_system(Arc::new(copy)).open_read_only().unwrap();
         assert!(reader.stats().unwrap().queues.is_empty());
-        let erased = world.store.erase("jobs", "k").unwrap();
-        assert_eq!(erased.iter().map(|one| one.records).sum::<u64>(), 2);
-        assert!(world.store.erase("jobs", "k").unwrap().is_empty());
+        for expected in [2, 0] {
+            let erased = world.store.erase("jobs", "k").unwrap();
+            assert_eq!(erased.iter().map(|one| one.records).sum::<u64>(), expected);
+        }
         let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
         assert!(shown(&mut letters).is_empty());
         drop(letters);
