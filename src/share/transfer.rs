@@ -129,9 +129,9 @@ impl Holds {
         let Position { number, group, moved, text } = self.position_to_go_on(groups, (step, ranges))?;
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end(), follows });
-        let untouched = BTreeMap::new();
-        let pending =
-            Pending { group, member: None, positions, untouched, endings: None, beyond, _taken: None };
+        let (untouched, touched) = (BTreeMap::new(), BTreeMap::new());
+        let (member, endings, _taken) = (None, None, None);
+        let pending = Pending { group, member, positions, untouched, touched, endings, beyond, _taken };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.say(number, moved);

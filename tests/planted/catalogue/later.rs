@@ -91,8 +91,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-record-outlives-the-move-that-has-brought-it",
         file: "src/group/pending.rs",
-        good: "laid_over.extend(follows.copied());",
-        bad: "laid_over.extend(follows.copied().take(0));",
+        good: "wanted.follows.extend(self.beyond.iter().flat_map(|beyond| &beyond.follows));",
+        bad: "",
         caught_by: &[tests("queue", &["later_beside::a_record"])],
     },
     Bug {
