@@ -12,7 +12,7 @@ use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
-use crate::io::{Process, in_parts};
+use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
 use crate::types::TopicPartition;
@@ -348,6 +348,6 @@ impl Drop for Consumer {
             |consumer| consumer.topics.unwatch_close(&consumer.signal),
             Self::give_group_back,
         ];
-        in_parts(parts, |part| part(self));
+        in_drop_each(parts, |part| part(self));
     }
 }

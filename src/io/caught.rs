@@ -17,11 +17,11 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Does what is left to do when something is dropped. A panic in it goes on, but not where one is on its way through the thread already: a second
 /// one would end the process.
 pub(crate) fn in_drop(work: impl FnOnce()) {
-    in_parts([work], |work| work());
+    in_drop_each([work], |work| work());
 }
 
-/// The same in parts. One that panics keeps no other from being done: the first panic goes on when all are.
-pub(crate) fn in_parts<T>(parts: impl IntoIterator<Item = T>, mut work: impl FnMut(T)) {
+/// The same in parts, also of what is no drop. One that panics keeps no other from being done: the first panic goes on when all are.
+pub(crate) fn in_drop_each<T>(parts: impl IntoIterator<Item = T>, mut work: impl FnMut(T)) {
     let mut first = None;
     for part in parts {
         let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(part))) else { continue };

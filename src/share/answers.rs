@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{DeliveryState, StateBatch};
-use crate::io::{in_drop, in_parts};
+use crate::io::{in_drop, in_drop_each};
 use crate::share::queue::{Place, Queue, until};
 use crate::share::runs::{Lock, RunState, Span};
 use crate::share::selection::is_exhausted;
@@ -102,7 +102,7 @@ impl Queue {
         let _told = Otherwise::new(|| in_drop(|| self.tell_of_released()));
         let (mut inner, now) = self.enter(place)?;
         let mut outcome = Ok(());
-        in_parts(offsets, |offset| {
+        in_drop_each(offsets, |offset| {
             let released = self.release_one(place, &mut inner, ((*offset, delay), reason), (lock, now));
             outcome = std::mem::replace(&mut outcome, Ok(())).and(released);
         });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::io::{in_drop, in_parts};
+use crate::io::{in_drop, in_drop_each};
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
 use crate::share::selection::NO_LIMIT;
@@ -307,7 +307,7 @@ impl Messages {
     /// Each part is answered, also where that of another fails or panics.
     fn answer_each(&mut self, answer: impl Fn(&Delivery, &[Offset]) -> Result<()>) -> Result<()> {
         let mut outcome = Ok(());
-        in_parts(self.answered(), |(of, offsets)| {
+        in_drop_each(self.answered(), |(of, offsets)| {
             let answered = answer(&of, &offsets);
             outcome = std::mem::replace(&mut outcome, Ok(())).and(answered);
         });
@@ -352,7 +352,7 @@ impl Drop for Messages {
         let is_here = |one: &Message| one.delivery.queue.queues.process.is_current();
         if self.messages.first().is_some_and(is_here) {
             // Whoever has lost them has nothing left to release.
-            in_parts(self.answered(), |(of, offsets)| {
+            in_drop_each(self.answered(), |(of, offsets)| {
                 drop(of.queue.release(&of.place, of.lock, (&offsets, None)));
             });
         }

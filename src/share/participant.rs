@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::StateBatch;
-use crate::io::{in_drop, in_parts};
+use crate::io::{in_drop, in_drop_each};
 use crate::locks::{AtomicBool, Ordering};
 use crate::share::answers::{Freedom, done, lock_lost};
 use crate::share::message::{Delivery, Message};
@@ -202,7 +202,7 @@ impl Drop for Answers {
             // Not while the transaction is held: whoever makes room looks at all queues and groups.
             return in_drop(|| self.make_room());
         }
-        in_parts(self.by_slot.values().flatten(), |(delivery, offset)| {
+        in_drop_each(self.by_slot.values().flatten(), |(delivery, offset)| {
             // What is done, or lost, is not held any more.
             drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));
         });

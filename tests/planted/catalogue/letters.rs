@@ -27,14 +27,14 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-panic-leaves-out-the-answers-to-other-partitions",
         file: "src/share/message.rs",
-        good: "in_parts(self.answered(), |(of, offsets)| {\n            let answered",
+        good: "in_drop_each(self.answered(), |(of, offsets)| {\n            let answered",
         bad: "self.answered().into_iter().for_each(|(of, offsets)| {\n            let answered",
         caught_by: &[tests("queue", &["panics::messages_answered"])],
     },
     Bug {
         name: "a-panic-leaves-out-the-releases-behind-a-letter",
         file: "src/share/answers.rs",
-        good: "in_parts(offsets, |offset| {",
+        good: "in_drop_each(offsets, |offset| {",
         bad: "offsets.iter().for_each(|offset| {",
         caught_by: &[tests("queue", &["panics::messages_given_up"])],
     },
