@@ -221,8 +221,10 @@ impl Queue {
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
         let written_in = written_in.clone();
         // What is written of a state replaces nothing that is.
-        let (owners, entries, laid_over) = (vec![entry.key.clone()], vec![entry], Vec::new());
-        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
+        let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
+        let laid_over = place.partition.log().committed_at(&offsets).into_iter().collect();
+        let (owners, entries, behind) = (vec![entry.key.clone()], vec![entry], Vec::new());
+        let contribution = Contribution { partition, entries, inputs, behind, owners, laid_over, written_in };
         let contribution = Mutex::new(Some(contribution));
         tx.take_part(|| Buried { contribution }, |_| {});
         tx.commit().map(drop)

@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::share::queue::Queue;
 use crate::share::queues::{Queues, named, working};
 use crate::share::slot::Slot;
-use crate::share::state_log::SlotName;
 use crate::topic::{Partition, Topic};
 
 impl Queues {
@@ -17,8 +16,12 @@ impl Queues {
         if self.slots.lock().is_empty() {
             return Ok(());
         }
-        // One that could not be opened is there.
-        self.forget(|name| matches!(self.topics.by_id(name.topic), Ok(None)))?;
+        self.forget(|slots| {
+            // After they were found, or one of a topic that is made meanwhile would go. One that could not be opened is there.
+            let there = self.topics.ids()?;
+            slots.retain(|slot| !there.contains(&slot.name.topic));
+            Ok(())
+        })?;
         self.remove_steps_of_deleted()
     }
 
@@ -43,7 +46,10 @@ impl Queues {
             // A fold between the two would bring back what is forgotten.
             let folding = self.away.folding.lock();
             let locks = self.lock_all_of(group, &folding)?;
-            self.forget(|name| named(&name.owner).0 == group)?;
+            self.forget(|slots| {
+                slots.retain(|slot| named(&slot.name.owner).0 == group);
+                Ok(())
+            })?;
             self.remove_steps(&locks)?;
             // Where there is nothing left an earlier try may have failed at the sync.
             self.states.sync()
@@ -64,9 +70,9 @@ impl Queues {
     }
 
     /// All of these are held until they are gone: whoever has had one from before writes nothing of it behind the record that says so.
-    fn forget(&self, goes: impl Fn(&SlotName) -> bool) -> Result<()> {
+    fn forget(&self, choose: impl FnOnce(&mut Vec<Arc<Slot>>) -> Result<()>) -> Result<()> {
         let mut gone: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
-        gone.retain(|slot| goes(&slot.name));
+        choose(&mut gone)?;
         let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
         let mut held: Vec<_> = gone.iter().map(|slot| slot.enter(&self.suspects)).collect();
         // What was out of them is nobody's to wait for: that is told when they are let go, also by a panic.
