@@ -341,13 +341,19 @@ impl Topics {
         self.context.agenda.is_held()
     }
 
-    /// Holds maintenance, and returns when nothing of it is under way that the hold is against.
-    pub(crate) fn hold_maintenance(&self) -> MaintenanceHold {
+    /// Holds maintenance, and returns when nothing of it is under way that the hold is against, nor to come with a first append.
+    pub(crate) fn hold_maintenance(&self) -> Result<MaintenanceHold> {
         let hold = self.context.agenda.hold();
         for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
-            partition.log().await_changes_of_files();
+            let log = partition.log();
+            match log.settle_before_hold() {
+                // Deleted meanwhile.
+                Err(_) if log.check_open().is_err() => {}
+                settled => settled.map_err(|error| error.in_partition(partition.topic_partition()))?,
+            }
+            log.await_changes_of_files();
         }
-        hold
+        Ok(hold)
     }
 
     /// An error in a child of a fork: asked by every call before it takes a lock.
