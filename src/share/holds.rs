@@ -57,7 +57,8 @@ impl Holds {
             wakes: Mutex::default(),
             with_id: Mutex::default(),
         });
-        if topics.get(DELAYED.name).is_ok() {
+        if let Ok(topic) = topics.get(DELAYED.name) {
+            holds.cut_positions(&topic);
             // What waits there is not known before it is looked at.
             holds.wakes.lock().all();
             holds.set_timer();
