@@ -15,6 +15,14 @@ pub(super) enum Flow {
     Paused,
 }
 
+/// What a group had committed for a partition, or why that could not be seen.
+#[derive(Debug, Clone)]
+pub(super) struct LookedUp {
+    pub(super) committed: Result<Option<Offset>>,
+    /// The life of the store's owner in another process, as it was before: the open of the next one may set that back.
+    pub(super) life: u64,
+}
+
 /// One assigned partition and how far it was read.
 #[derive(Debug)]
 pub(super) struct Assigned {
@@ -26,20 +34,26 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
-    /// What the group had committed when the partition became this consumer's, or why that could not be seen.
-    committed: Result<Option<Offset>>,
+    /// Where it stood behind the last records that it handed out, since it was last set to a place.
+    handed_out: Offset,
+    /// When the partition became this consumer's, or in a later life of the owner.
+    looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
     is_new: bool,
 }
 
 impl Assigned {
-    pub(super) fn new(
-        partition: Partition,
-        since: u64,
-        committed: Result<Option<Offset>>,
-        is_new: bool,
-    ) -> Self {
-        Self { partition, flow: Flow::Running, since, reader: None, done: 0, committed, is_new }
+    pub(super) fn new(partition: Partition, since: u64, looked_up: LookedUp, is_new: bool) -> Self {
+        Self {
+            partition,
+            flow: Flow::Running,
+            since,
+            reader: None,
+            done: 0,
+            handed_out: 0,
+            looked_up,
+            is_new,
+        }
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -54,26 +68,33 @@ impl Assigned {
 
     /// Goes on at `offset`.
     pub(super) fn seek(&mut self, offset: Offset, settings: &Settings) {
-        self.done = offset;
+        self.begin_at(offset);
         match &mut self.reader {
             Some(reader) => reader.seek(offset),
             None => self.reader = Some(self.reader_at(offset, settings)),
         }
     }
 
-    /// Whether it is to be seen yet where it begins.
-    pub(super) fn is_unseen(&self) -> bool {
-        self.reader.is_none() && self.committed.is_err()
+    /// Whether it is to be seen yet where it begins, in that life of the owner.
+    pub(super) fn is_unseen(&self, life: u64) -> bool {
+        self.reader.is_none() && (self.looked_up.committed.is_err() || self.looked_up.life != life)
     }
 
     /// What the group has committed, as it is seen now.
-    pub(super) fn note_committed(&mut self, committed: Result<Option<Offset>>) {
-        self.committed = committed;
+    pub(super) fn note(&mut self, looked_up: LookedUp) {
+        self.looked_up = looked_up;
     }
 
-    /// Whether nothing was handed out behind what is done.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.decided_position() == Some(self.done)
+    /// What is done, if nothing was handed out behind it. `ended` is done too, where it is known.
+    pub(super) fn untouched(&self, ended: Option<Offset>) -> Option<Offset> {
+        let done = ended.unwrap_or(self.done);
+        (self.reader.is_some() && self.handed_out <= done).then_some(done)
+    }
+
+    /// The same, if something was handed out behind it: that lies from there to the position.
+    pub(super) fn touched(&self, ended: Option<Offset>) -> Option<Offset> {
+        let done = ended.unwrap_or(self.done);
+        (self.reader.is_some() && self.handed_out > done).then_some(done)
     }
 
     /// What was handed out is done, up to there.
@@ -81,8 +102,14 @@ impl Assigned {
         self.done = offset;
     }
 
+    /// What lies before counts as done, and is not what was handed out.
+    fn begin_at(&mut self, offset: Offset) {
+        (self.done, self.handed_out) = (offset, offset);
+    }
+
     /// Hands out again what is not done.
     pub(super) fn go_back(&mut self) {
+        self.handed_out = self.done;
         if let Some(reader) = &mut self.reader {
             reader.seek(self.done);
         }
@@ -90,7 +117,12 @@ impl Assigned {
 
     pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         self.partition.log().check_open()?;
-        self.fetch_in_range(limits, settings).map_err(|error| self.partition.log().explain(error))
+        let slices = self.fetch_in_range(limits, settings);
+        let slices = slices.map_err(|error| self.partition.log().explain(error))?;
+        if let Some(position) = self.decided_position().filter(|_| !slices.is_empty()) {
+            self.handed_out = position;
+        }
+        Ok(slices)
     }
 
     fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
@@ -98,7 +130,7 @@ impl Assigned {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
                 let offset = self.reset(settings.start_from, settings.isolation)?;
-                self.done = offset;
+                self.begin_at(offset);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
                 reader.fetch(limits)
@@ -109,7 +141,7 @@ impl Assigned {
 
     fn reader(&mut self, settings: &Settings) -> Result<&mut Reader> {
         if self.reader.is_none() {
-            let offset = match (self.committed.clone()?, settings.start_from) {
+            let offset = match (self.looked_up.committed.clone()?, settings.start_from) {
                 (Some(committed), _) => committed,
                 (None, StartFrom::Fail) => {
                     return Err(Error::NoCommittedOffset {
@@ -117,10 +149,10 @@ impl Assigned {
                         partition: self.partition.topic_partition().clone(),
                     });
                 }
-                (None, StartFrom::Latest) if self.is_new => self.partition.start(),
+                (None, StartFrom::Latest) if self.is_new => self.partition.log().readable_start()?,
                 (None, start) => self.reset(start, settings.isolation)?,
             };
-            self.done = offset;
+            self.begin_at(offset);
             self.reader = Some(self.reader_at(offset, settings));
         }
         match &mut self.reader {
@@ -147,7 +179,7 @@ impl Assigned {
                 self.partition.log().write_queued();
                 self.partition.log().readable_end(isolation)
             }
-            StartFrom::Earliest | StartFrom::Fail => Ok(self.partition.start()),
+            StartFrom::Earliest | StartFrom::Fail => self.partition.log().readable_start(),
         }
     }
 }

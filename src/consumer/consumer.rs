@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::consumer::assigned::Assigned;
+use crate::consumer::assigned::{Assigned, LookedUp};
 use crate::consumer::auto_commit::AutoCommit;
 use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::consumer::commit::told;
@@ -15,7 +15,7 @@ use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or of partitions it chooses itself
 /// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
@@ -151,7 +151,7 @@ impl Consumer {
             partitions.push(Owned { partition, since: 0, is_new: false });
         }
         let found = self.look_up(partitions)?;
-        if let Some((_, Err(unseen))) = found.iter().find(|(_, committed)| committed.is_err()) {
+        if let Some(unseen) = found.iter().find_map(|(_, found)| found.committed.as_ref().err()) {
             return Err(unseen.clone());
         }
         self.leave_group();
@@ -217,12 +217,14 @@ impl Consumer {
 
     /// What the group has committed for those of the partitions that it does not have already. One of which that cannot be seen is in no
     /// other's way: it is looked up again when it is its turn.
-    fn look_up(&self, partitions: Vec<Owned>) -> Result<Vec<(Owned, Result<Option<Offset>>)>> {
+    fn look_up(&self, partitions: Vec<Owned>) -> Result<Vec<(Owned, LookedUp)>> {
+        let life = self.topics.owners_life();
         let is_kept = |owned: &Owned| {
             self.assigned.get(owned.partition.topic_partition()).is_some_and(|kept| is_same(kept, owned))
         };
         let Some(group) = self.group.as_ref().filter(|_| !partitions.iter().all(is_kept)) else {
-            return Ok(partitions.into_iter().map(|owned| (owned, Ok(None))).collect());
+            let nothing = || LookedUp { committed: Ok(None), life };
+            return Ok(partitions.into_iter().map(|owned| (owned, nothing())).collect());
         };
         self.groups.look()?;
         let mut unseen = None;
@@ -234,24 +236,26 @@ impl Consumer {
                 None => self.groups.look_up(group, &owned.partition).map(|found| found.map(|at| at.offset)),
             };
             unseen = unseen.take().or_else(|| committed.as_ref().err().cloned());
-            (owned, committed)
+            (owned, LookedUp { committed, life })
         };
         Ok(partitions.into_iter().map(look_up).collect())
     }
 
     /// Sees to it that it is known where to begin in a partition.
     pub(super) fn settle(&mut self, place: &TopicPartition) -> Result<()> {
-        let Some(unseen) = self.assigned.get_mut(place).filter(|one| one.is_unseen()) else { return Ok(()) };
+        let life = self.topics.owners_life();
+        let unseen = self.assigned.get_mut(place).filter(|one| one.is_unseen(life));
+        let Some(unseen) = unseen else { return Ok(()) };
         let Some(group) = &self.group else { return Ok(()) };
         let committed = self.groups.look_up(group, &unseen.partition).map(|found| found.map(|at| at.offset));
-        unseen.note_committed(committed.clone());
+        unseen.note(LookedUp { committed: committed.clone(), life });
         committed.map(drop)
     }
 
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
-    fn take(&mut self, partitions: Vec<(Owned, Result<Option<Offset>>)>) {
+    fn take(&mut self, partitions: Vec<(Owned, LookedUp)>) {
         let mut before = std::mem::take(&mut self.assigned);
-        for (owned, committed) in partitions {
+        for (owned, looked_up) in partitions {
             let place = owned.partition.topic_partition().clone();
             let kept = match before.remove(&place) {
                 Some(kept) if is_same(&kept, &owned) => kept,
@@ -260,7 +264,7 @@ impl Consumer {
                     self.unreported.note_assigned(&place);
                     let Owned { partition, since, is_new } = owned;
                     partition.log().watch(&self.signal);
-                    Assigned::new(partition, since, committed, is_new)
+                    Assigned::new(partition, since, looked_up, is_new)
                 }
             };
             self.assigned.insert(place, kept);

@@ -12,7 +12,8 @@ impl Consumer {
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned); [`UnknownTopic`](Error::UnknownTopic) for a partition that it has
     /// [assigned](Self::assign) itself and whose topic was deleted, whatever has its name by then;
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail); [`Io`](Error::Io) where a
+    /// [`StoreReader`](crate::StoreReader) cannot see where it is to begin.
     pub fn position(&mut self, partition: impl Into<TopicPartition>) -> Result<Offset> {
         let place = partition.into();
         self.settle(&place)?;
@@ -36,7 +37,8 @@ impl Consumer {
         })?
     }
 
-    /// Goes on at the first record of every partition it reads.
+    /// Goes on at the first record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose start cannot be seen
+    /// stays where it is.
     pub fn seek_to_beginning(&mut self) {
         if !self.process.is_current() {
             return;
@@ -45,8 +47,9 @@ impl Consumer {
         drop(self.follow_group());
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
-            let start = assigned.partition.start();
-            assigned.seek(start, &self.settings);
+            if let Ok(start) = assigned.partition.log().readable_start() {
+                assigned.seek(start, &self.settings);
+            }
         }
     }
 
@@ -170,7 +173,8 @@ impl Consumer {
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
         self.follow_group()?;
-        let unseen = self.assigned.iter().filter(|(_, one)| one.is_unseen());
+        let life = self.topics.owners_life();
+        let unseen = self.assigned.iter().filter(|(_, one)| one.is_unseen(life));
         let unseen: Vec<_> = unseen.map(|(place, _)| place.clone()).collect();
         unseen.iter().try_for_each(|place| self.settle(place))?;
         let mut lag = 0;

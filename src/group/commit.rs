@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, CommittedOffset};
-use crate::group::group::{Group, Members};
+use crate::group::group::{Group, KnownCommit, Members};
 use crate::group::groups::Groups;
 use crate::log::{RetentionPolicy, TransactionId};
 use crate::topic::Partition;
@@ -147,6 +147,8 @@ impl Groups {
         let CommitRequest { member, positions, metadata, kind, durability } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
+        // Before any end is looked at: what an owner sets back that comes from here on is of an earlier life.
+        let life = self.topics.owners_life();
         let mut committed = self.committed.lock();
         let (mut changes, mut written, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, offset) in positions {
@@ -186,7 +188,8 @@ impl Groups {
                 // What was seen may be in the cache alone, or above an end to which an owner sets it back. The owner has done so, and syncs it in any
                 // case; elsewhere it is written once more.
                 let is_home = !self.topics.is_read_only();
-                is_same && (is_home || group.has_committed(&partition, offset, durability))
+                let asked = KnownCommit::asked((&partition, offset), durability, life);
+                is_same && (is_home || group.has_committed(place, &asked))
             };
             if kind != CommitKind::Given && committed.of(group.name(), place).is_some_and(is_known) {
                 continue;
@@ -196,7 +199,7 @@ impl Groups {
             changes.push(Change { group: Arc::clone(&group.name), place: place.clone(), commit });
             written.push((partition, offset));
         }
-        if self.spool(&mut committed, (group, &changes), durability)? {
+        if self.spool(&mut committed, (group, &changes), (durability, life))? {
             return Ok(CommittedFor { positions: written, told });
         }
         self.write(&mut committed, changes)?;

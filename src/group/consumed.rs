@@ -31,8 +31,8 @@ impl Consumed {
     }
 }
 
-/// How far groups have read a partition, and the transactions that their commits took effect with: found under one lock. A commit that
-/// comes over one of these later is no reason why that one should be durable.
+/// How far groups have read a partition, and the transactions that their commits took effect with, and that have done the work below: found under one
+/// lock. A commit that comes over one of these later is no reason why that one should be durable.
 #[derive(Debug)]
 struct Read {
     consumed: Consumed,
@@ -72,7 +72,7 @@ impl Groups {
         }
         let commits = || committed.of_partition(place).filter(|one| one.is_for(partition));
         let lowest = commits().map(|one| one.at.offset).min();
-        let written_in = commits().filter_map(|one| one.written_in).collect();
+        let written_in = commits().flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();
         Read { consumed: lowest.map_or(Consumed::Nobody, Consumed::Below), written_in }
     }
 
@@ -126,13 +126,16 @@ impl Groups {
     /// take back a commit, or a transaction that somebody then makes once more, and not the deletion that followed from it.
     pub(crate) fn removable_below(&self, partition: &Partition) -> Result<Option<Offset>> {
         let Some((consumed, written_in)) = self.consumed_by_all(partition) else { return Ok(None) };
-        // Of what is decided meanwhile nothing goes.
-        let Some(below) = partition.log().segments_below(consumed.min(partition.stable())) else {
+        // Of what is decided meanwhile nothing goes, and nothing from a transaction on that a power cut takes back.
+        let Some(mut below) = partition.log().segments_below(consumed.min(partition.stable())) else {
             return Ok(None);
         };
+        if let Some((first, error)) = partition.log().first_unsound(below) {
+            below = partition.log().segments_below(first).ok_or(error)?;
+        }
         self.sync_consumed(&written_in)?;
         self.others().map_or(Ok(()), |others| others.sync(partition))?;
-        partition.settle_between(partition.start(), below)?;
+        partition.settle_through(below - 1)?;
         Ok(Some(below))
     }
 

@@ -60,6 +60,13 @@ impl Endings {
         self.is_there.load(Ordering::Acquire) && self.untaken.lock().goes_back
     }
 
+    /// Up to where a partition is done, by what came since the last [`take`](Self::take).
+    pub(crate) fn done(&self, partition: &Partition) -> Option<Offset> {
+        let untaken = self.untaken.lock();
+        let (of, done) = untaken.done.get(partition.topic_partition())?;
+        of.is_same(partition).then_some(*done)
+    }
+
     /// What came since the last call.
     pub(crate) fn take(&self) -> Option<Ending> {
         self.is_there.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.untaken.lock()))

@@ -28,11 +28,23 @@ pub(super) struct KnownCommit {
     pub(super) offset: Offset,
     /// A sync of this process has covered it.
     pub(super) is_synced: bool,
+    /// The owner's life, as it was before that was made or seen: the open of another one may have set it back.
+    pub(super) life: u64,
 }
 
 impl KnownCommit {
-    fn is(&self, partition: &Partition, offset: Offset) -> bool {
-        (self.topic_id, self.offset) == (partition.topic_id(), offset)
+    /// One as it is asked for: at `Disk` it has to be synced.
+    pub(super) fn asked(
+        (partition, offset): (&Partition, Offset),
+        durability: Durability,
+        life: u64,
+    ) -> Self {
+        Self { topic_id: partition.topic_id(), offset, is_synced: durability == Durability::Disk, life }
+    }
+
+    fn covers(&self, asked: &Self) -> bool {
+        let of = |one: &Self| (one.topic_id, one.offset, one.life);
+        of(self) == of(asked) && (self.is_synced || !asked.is_synced)
     }
 }
 
@@ -206,24 +218,16 @@ impl Group {
         self.with_members(|members| members.owns(member, partition))
     }
 
-    /// Whether that commit is known to be the last for the partition, and to be as durable.
-    pub(super) fn has_committed(
-        &self,
-        partition: &Partition,
-        offset: Offset,
-        durability: Durability,
-    ) -> bool {
-        let known = self.known.lock();
-        known.get(partition.topic_partition()).is_some_and(|known| {
-            known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)
-        })
+    /// Whether that commit is known to be the last for the partition.
+    pub(super) fn has_committed(&self, place: &TopicPartition, asked: &KnownCommit) -> bool {
+        self.known.lock().get(place).is_some_and(|known| known.covers(asked))
     }
 
-    /// What is known to be committed for the partition.
-    pub(super) fn last_committed(&self, partition: &Partition) -> Option<Offset> {
+    /// What is known to be committed for the partition in that life of its owner.
+    pub(super) fn last_committed(&self, partition: &Partition, life: u64) -> Option<Offset> {
         let known = self.known.lock();
         let known = known.get(partition.topic_partition())?;
-        (known.topic_id == partition.topic_id()).then_some(known.offset)
+        ((known.topic_id, known.life) == (partition.topic_id(), life)).then_some(known.offset)
     }
 
     /// Something was committed for a partition; `None` where nobody knows whether it is there.
@@ -236,11 +240,11 @@ impl Group {
     }
 
     /// A look has found that committed, by whomever.
-    pub(super) fn note_seen(&self, partition: &Partition, offset: Offset) {
+    pub(super) fn note_seen(&self, partition: &Partition, offset: Offset, life: u64) {
         let mut known = self.known.lock();
-        let seen = KnownCommit { topic_id: partition.topic_id(), offset, is_synced: false };
+        let seen = KnownCommit::asked((partition, offset), Durability::Os, life);
         let known = known.entry(partition.topic_partition().clone()).or_insert(seen);
-        if !known.is(partition, offset) {
+        if !known.covers(&seen) {
             *known = seen;
         }
     }

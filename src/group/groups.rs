@@ -111,9 +111,10 @@ impl Groups {
             }
             let after = partition.zip(end).map(|(partition, end)| {
                 let at = CommittedOffset { offset: end, ..commit.at.clone() };
-                let topic_id = partition.topic_id();
+                // The work below it is that of the one it replaces: what is committed over it rests on that, too.
+                let set_back_to = Commit::outside(&partition, at).over(Some(commit));
                 set_back.push(partition);
-                Commit { topic_id, names_id: true, at, written_in: None, moved_in: None }
+                set_back_to
             });
             owes_unnamed |= after.is_none() && !commit.names_id;
             changes.push(Change { group: Arc::clone(group), place: place.clone(), commit: after });

@@ -67,6 +67,7 @@ impl Groups {
     /// Elsewhere it is read before the end and after it: an owner sets a commit back before it appends anything in the place of what was lost, so one that
     /// is above the end still, or again, was not set back when that was the end. One that was read before alone could be let pass by the records sent since.
     pub(crate) fn look_up(&self, group: &Group, partition: &Partition) -> Result<Option<CommittedOffset>> {
+        let life = self.topics.owners_life();
         self.look()?;
         let mut seen = self.seen_for(group.name(), partition);
         if self.replayed.is_none() {
@@ -84,7 +85,7 @@ impl Groups {
             if at.offset <= end || at == before {
                 let at = at_most(at, end);
                 // Before another member can commit.
-                group.note_seen(partition, at.offset);
+                group.note_seen(partition, at.offset, life);
                 return Ok(Some(at));
             }
             seen = Some(at);
@@ -101,10 +102,10 @@ impl Groups {
         self.within_ends(read, |_| Self::end_by_now(partition).ok()).remove(place)
     }
 
-    /// Where a group of this process is to go on, for who can look at nothing any more.
+    /// Where a group of this process is to go on, for who can look at nothing any more. Nothing where another owner has come since that was known.
     pub(crate) fn last_committed(&self, group: &Group, partition: &Partition) -> Option<Offset> {
         if self.replayed.is_some() {
-            return group.last_committed(partition);
+            return group.last_committed(partition, self.topics.owners_life());
         }
         self.committed(group.name(), partition).map(|committed| committed.offset)
     }

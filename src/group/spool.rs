@@ -277,12 +277,13 @@ impl Groups {
         }
     }
 
-    /// Commits in a process that does not own the store. False in the one that does.
+    /// Commits in a process that does not own the store, whose owner was in that life before the ends of partitions were looked at. False in
+    /// the one that does.
     pub(super) fn spool(
         &self,
         committed: &mut Committed,
         (group, changes): (&Group, &[Change]),
-        durability: Durability,
+        (durability, life): (Durability, u64),
     ) -> Result<bool> {
         let Some(spool) = self.spool.get().filter(|spool| spool.role == SpoolRole::Guest) else {
             return Ok(false);
@@ -300,6 +301,7 @@ impl Groups {
                 topic_id: commit.topic_id,
                 offset: commit.at.offset,
                 is_synced: durability == Durability::Disk,
+                life,
             });
             group.note_committed(&change.place, known);
             committed.cover(change.clone());

@@ -147,6 +147,11 @@ impl Guest {
         self.page.head.load(head::LIFE, Ordering::SeqCst)
     }
 
+    /// The same, whatever the owner does there.
+    pub(crate) fn number_of_life(&self) -> u64 {
+        Life(self.life()).at(Stage::Closed).0
+    }
+
     /// Until when those wait who need what an owner will show that is about to open the store now: all of them until the same moment.
     pub(crate) fn opening_until(&self, most: Duration) -> Option<Deadline> {
         let life = self.life();

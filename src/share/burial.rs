@@ -1,9 +1,11 @@
 //! Giving messages up: the dead letter and the end of the message take effect together.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch, collision_key};
-use crate::locks::Mutex;
+use crate::locks::{AtomicBool, Mutex, Ordering};
 use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without, cut};
 use crate::share::queue::{Place, Queue, hash_of};
 use crate::share::queues::{Queues, owner};
@@ -16,6 +18,7 @@ use crate::topic::{
 };
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Timestamp};
+use crate::upkeep::Otherwise;
 
 /// So many messages are given up at a time.
 const AT_A_TIME: u64 = 32;
@@ -37,10 +40,15 @@ pub(super) struct Burial<'a> {
 #[derive(Debug)]
 struct Buried {
     contribution: Mutex<Option<Contribution>>,
+    is_unknown: Arc<AtomicBool>,
 }
 
 /// The same, with its records.
-struct BuriedRecords(Contribution);
+struct BuriedRecords {
+    contribution: Contribution,
+    /// Nobody knows in this life whether it took effect: a panic of the program's file system or clock came behind the decision, or an error.
+    is_unknown: Arc<AtomicBool>,
+}
 
 impl Participant for Buried {
     fn topic(&self) -> &'static str {
@@ -49,16 +57,19 @@ impl Participant for Buried {
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         let contribution = self.contribution.lock().take();
-        Ok(contribution.map(|contribution| Box::new(BuriedRecords(contribution)) as Box<dyn Prepared>))
+        let with = |contribution| BuriedRecords { contribution, is_unknown: Arc::clone(&self.is_unknown) };
+        Ok(contribution.map(|contribution| Box::new(with(contribution)) as Box<dyn Prepared>))
     }
 }
 
 impl Prepared for BuriedRecords {
     fn contribution(&self) -> &Contribution {
-        &self.0
+        &self.contribution
     }
 
-    fn end(self: Box<Self>, _outcome: Outcome) {}
+    fn end(self: Box<Self>, outcome: Outcome) {
+        self.is_unknown.store(outcome == Outcome::Unknown, Ordering::Release);
+    }
 }
 
 impl Queue {
@@ -124,7 +135,15 @@ impl Queue {
             Some(topic) if !burial.records.is_empty() => {
                 let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
                 let written_in = WrittenIn::default();
-                match self.bury_together(place, (&topic, burial), (&entry, &written_in)) {
+                let is_unknown: Arc<AtomicBool> = Arc::default();
+                let aside = Otherwise::new(|| {
+                    if is_unknown.load(Ordering::Acquire) {
+                        inner.set_aside(&[batch]);
+                    }
+                });
+                let buried = self.bury_together(place, (&topic, burial), (&entry, &written_in, &is_unknown));
+                drop(aside);
+                match buried {
                     Ok(()) => {
                         inner.accounts = accounts;
                         self.queues.states.note_decided(inner, written_in.transaction());
@@ -136,12 +155,7 @@ impl Queue {
                     {
                         self.queues.states.write(&place.slot, inner, (&[batch], now))?;
                     }
-                    Err(error) => {
-                        if let Error::Undecided { .. } = error {
-                            inner.set_aside(&[batch]);
-                        }
-                        return Err(error);
-                    }
+                    Err(error) => return Err(error),
                 }
             }
             _ => self.queues.states.write(&place.slot, inner, (&[batch], now))?,
@@ -167,11 +181,12 @@ impl Queue {
         &self,
         place: &Place,
         (topic, burial): (&Topic, &Burial<'_>),
-        (entry, written_in): (&Entry, &WrittenIn),
+        (entry, written_in, is_unknown): (&Entry, &WrittenIn, &Arc<AtomicBool>),
     ) -> Result<()> {
         let mut least = Without::Nothing;
         loop {
-            let buried = self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in));
+            let buried =
+                self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in, is_unknown));
             match (&buried, least.more()) {
                 (Err(Error::RecordTooLarge { .. }), Some(more)) if burial.records.len() == 1 => least = more,
                 _ => return buried,
@@ -183,7 +198,7 @@ impl Queue {
         &self,
         place: &Place,
         (topic, burial, least): (&Topic, &Burial<'_>, Without),
-        (entry, written_in): (Entry, &WrittenIn),
+        (entry, written_in, is_unknown): (Entry, &WrittenIn, &Arc<AtomicBool>),
     ) -> Result<()> {
         let records = burial.records;
         let slot = &place.slot.name;
@@ -223,10 +238,13 @@ impl Queue {
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
         let written_in = written_in.clone();
         // What is written of a state replaces nothing that is.
-        let (owners, entries, laid_over) = (vec![entry.key.clone()], vec![entry], Vec::new());
-        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
-        let contribution = Mutex::new(Some(contribution));
-        tx.take_part(|| Buried { contribution }, |_| {});
+        let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
+        let laid_over = place.partition.log().committed_at(&offsets).into_iter().collect();
+        let (owners, entries, behind) = (vec![entry.key.clone()], vec![entry], Vec::new());
+        let contribution = Contribution { partition, entries, inputs, behind, owners, laid_over, written_in };
+        let buried =
+            Buried { contribution: Mutex::new(Some(contribution)), is_unknown: Arc::clone(is_unknown) };
+        tx.take_part(|| buried, |_| {});
         tx.commit().map(drop)
     }
 

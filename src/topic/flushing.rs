@@ -51,12 +51,6 @@ impl Partition {
     pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
         self.log().settle_through(last).map_err(|error| error.in_partition(self.topic_partition()))
     }
-
-    /// The same of what stands from one offset to before another: what was taken out already is no concern of whoever takes out the rest.
-    pub(crate) fn settle_between(&self, from: Offset, before: Offset) -> Result<()> {
-        let settled = self.log().settle_in(&[from..=before - 1]);
-        settled.map_err(|error| error.in_partition(self.topic_partition()))
-    }
 }
 
 impl Topic {

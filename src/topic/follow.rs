@@ -68,6 +68,8 @@ impl Topics {
                 changes: AtomicU64::new(0),
                 judge,
             }),
+            #[cfg(test)]
+            questions: AtomicU64::default(),
         });
         attached.look()?;
         Ok(attached)
@@ -88,6 +90,11 @@ impl Topics {
         let followed = self.followed.as_ref()?;
         drop(self.look());
         Some(followed.changes.load(Ordering::Acquire))
+    }
+
+    /// Which of its lives the owner of a store in another process is in, or was; always the same one for a store of this process.
+    pub(crate) fn owners_life(&self) -> u64 {
+        self.followed.as_ref().map_or(0, |followed| followed.guest.number_of_life())
     }
 
     fn look_at_list(&self, followed: &FollowedList) -> Result<()> {

@@ -10,6 +10,8 @@
 )]
 
 #[cfg(test)]
+mod chained;
+#[cfg(test)]
 mod derived;
 #[cfg(test)]
 mod every_call;

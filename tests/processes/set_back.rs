@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use annals::{Consumer, Error, Record, Store, StoreReader, TopicConfig};
+use annals::{Consumer, Durability, Error, Record, Store, StoreReader, TopicConfig};
 use tempfile::TempDir;
 
 use crate::groups::{committed, member, read};
 use crate::hooked::{Hook, Hooked};
+use crate::pair::{child, dir_of_child, kill, say, wait_for};
 use crate::world::{
     EMFILE, ORDERS, attach, attach_hooked, attach_on, cut_log, fill, killed, length_of, make_room, open,
     open_on, owned, refuse, send,
@@ -122,6 +123,28 @@ fn a_member_began_above_records_sent_between_its_look_at_the_commit_and_that_at_
     }
 }
 
+/// The owner has no room to fold the commit, and sets it back where it stands before it appends anything.
+#[test]
+fn a_member_began_above_records_sent_in_one_life_between_its_look_at_the_commit_and_that_at_the_end() {
+    let dir = cut_below(By::Another);
+    let full = Hooked::new();
+    fill(&full, "__consumer_offsets");
+    let store = open_on(dir.path(), full.files());
+    let (hooked, reader) = attach_hooked(dir.path());
+    hooked.at_open(move |opened| {
+        if !opened.to_string_lossy().contains("orders-0") {
+            return Ok(Hook::Stays);
+        }
+        send_again(&store);
+        std::mem::forget(store.clone());
+        Ok(Hook::IsOver)
+    });
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    assert_eq!(position(&mut billing), END);
+    assert!(hooked.is_over(), "it was not reached");
+    assert_eq!(read(&mut billing), 4);
+}
+
 /// A member that goes on at the end, and has read by now what was sent in the place of what was lost.
 fn read_what_was_sent_again(
     by: By,
@@ -131,6 +154,8 @@ fn read_what_was_sent_again(
     let builder = reader.consumer_builder().auto_commit(Duration::from_secs(3_600));
     let mut billing = member(builder).unwrap();
     assert_eq!(position(&mut billing), END, "{by:?}");
+    // Nothing is looked up any more.
+    billing.position((ORDERS, 1)).unwrap();
     let store = store();
     send(&store, COMMITTED - END);
     assert_eq!(read(&mut billing), 3, "{by:?}");
@@ -199,4 +224,92 @@ fn a_commit_made_while_lost_ones_were_folded_was_taken_for_one_of_them() {
     assert_eq!(committed(store.committed("billing")), [COMMITTED]);
     assert!(hooked.is_over(), "it was not reached");
     assert_eq!(committed(attach(dir.path()).committed("billing")), [COMMITTED]);
+}
+
+#[test]
+fn folds_until_it_is_killed() {
+    let Some(dir) = dir_of_child() else { return };
+    let store = open(&dir);
+    assert_eq!(committed(store.committed("billing"))[0], COMMITTED);
+    say("folded");
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// Records go that a process has read and committed which lives on, and whoever has the store next sets that back, and sends others in their place.
+struct SetBack {
+    dir: TempDir,
+    reader: StoreReader,
+    by: By,
+    length: u64,
+}
+
+impl SetBack {
+    fn new(by: By) -> Self {
+        let (dir, store) = owned(END);
+        let length = length_of(&store, ORDERS);
+        send(&store, COMMITTED - END);
+        let dir = killed(store, dir.path());
+        let reader = attach(dir.path());
+        Self { dir, reader, by, length }
+    }
+
+    /// A member that has read and committed all there was.
+    fn member(&self) -> Consumer {
+        let builder = self.reader.consumer_builder().auto_commit(Duration::from_secs(3_600));
+        let mut billing = member(builder.commit_durability(Durability::Disk)).unwrap();
+        assert_eq!(i64::try_from(read(&mut billing)).unwrap(), COMMITTED, "{:?}", self.by);
+        billing.commit().unwrap();
+        billing
+    }
+
+    fn set_back(&self) -> Store {
+        if let By::Owner = self.by {
+            let mut owner = child("set_back::folds_until_it_is_killed", self.dir.path(), 0);
+            let lines = wait_for(&mut owner, "folded");
+            kill(owner);
+            drop(lines);
+        }
+        cut_log(self.dir.path(), ORDERS, self.length);
+        let store = open(self.dir.path());
+        assert_eq!(committed(store.committed("billing"))[0], END, "{:?}", self.by);
+        send_again(&store);
+        store
+    }
+}
+
+#[test]
+fn a_commit_of_its_own_that_an_owner_had_set_back_was_known_to_a_member_and_not_made_again() {
+    for by in [By::Owner, By::Another] {
+        let world = SetBack::new(by);
+        let mut billing = world.member();
+        let store = world.set_back();
+        billing.commit().unwrap();
+        assert_eq!(committed(store.committed("billing"))[0], COMMITTED, "{by:?}");
+    }
+}
+
+#[test]
+fn a_consumer_that_was_closed_after_its_reader_took_a_commit_that_was_set_back_for_one_that_holds() {
+    for by in [By::Owner, By::Another] {
+        let world = SetBack::new(by);
+        let billing = world.member();
+        let _store = world.set_back();
+        drop(world.reader);
+        assert!(matches!(billing.close(), Err(Error::NotCommitted { .. })), "{by:?}");
+    }
+}
+
+#[test]
+fn a_consumer_that_looked_up_a_commit_before_it_was_set_back_began_there_and_passed_over_what_was_sent_again()
+{
+    for by in [By::Owner, By::Another] {
+        let world = SetBack::new(by);
+        drop(world.member());
+        let mut billing = world.reader.consumer("billing").unwrap();
+        billing.assign([(ORDERS, 0)]).unwrap();
+        let _store = world.set_back();
+        assert_eq!(billing.lag().unwrap(), 4, "{by:?}");
+        assert_eq!(position(&mut billing), END, "{by:?}");
+        assert_eq!(read(&mut billing), 4, "{by:?}");
+    }
 }

@@ -50,11 +50,6 @@ impl Spans {
         self.by_first.keys().next().copied()
     }
 
-    /// Those that have records there or before it; by their first offsets.
-    pub(super) fn begun_by(&self, last: Offset) -> impl Iterator<Item = (Offset, TransactionId)> {
-        self.by_first.range(..=last).map(|(first, (_, id))| (*first, *id))
-    }
-
     /// Those that have records there, or before and behind it; by their first offsets.
     pub(super) fn around(&self, offset: Offset) -> impl Iterator<Item = (Offset, TransactionId)> {
         self.touching(offset, offset)

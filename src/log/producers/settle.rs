@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::log::Log;
 use crate::log::producers::clearing::{RestsOn, TransactionId};
 use crate::types::Offset;
@@ -31,11 +31,8 @@ impl Log {
     /// The same at the offsets of these ranges.
     pub(crate) fn settle_in(&self, ranges: &[RangeInclusive<Offset>]) -> Result<()> {
         self.check_process()?;
-        let committed: BTreeSet<_> = {
-            let producers = self.producers.lock();
-            ranges.iter().flat_map(|range| producers.committed_in(*range.start(), *range.end())).collect()
-        };
-        self.settle_those(&committed)
+        let committed = ranges.iter().flat_map(|range| self.committed_between(*range.start(), *range.end()));
+        self.settle_those(&committed.collect())
     }
 
     /// The same for transactions that were found here.
@@ -47,11 +44,42 @@ impl Log {
     /// records before it and behind.
     pub(crate) fn committed_at(&self, offsets: &[Offset]) -> BTreeSet<TransactionId> {
         let producers = self.producers.lock();
-        offsets.iter().flat_map(|offset| producers.committed_in(*offset, *offset)).collect()
+        offsets.iter().flat_map(|offset| producers.committed_in(*offset, *offset)).map(|(_, id)| id).collect()
     }
 
-    /// The same of those that have put something here up to an offset.
-    fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
-        self.producers.lock().committed_through(last).collect()
+    /// The same of those that had something here at an offset from one to before another, also where that was taken out since: whoever has read it
+    /// follows from it.
+    pub(crate) fn committed_in(&self, from: Offset, before: Offset) -> BTreeSet<TransactionId> {
+        if from >= before {
+            return BTreeSet::new();
+        }
+        self.producers.lock().committed_in(from, before - 1).map(|(_, id)| id).collect()
+    }
+
+    /// The same of those that have something here up to an offset.
+    pub(crate) fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
+        self.committed_between(0, last)
+    }
+
+    /// The same of those that have something here from one offset to another. What was taken out already is no concern of whoever asks.
+    fn committed_between(&self, from: Offset, last: Offset) -> BTreeSet<TransactionId> {
+        let from = from.max(self.start());
+        if last < from {
+            return BTreeSet::new();
+        }
+        self.producers.lock().committed_in(from, last).map(|(_, id)| id).collect()
+    }
+
+    /// Where the first transaction begins that has something here below `before`, is committed, and cannot survive a power cut any more; and why not.
+    pub(crate) fn first_unsound(&self, before: Offset) -> Option<(Offset, Error)> {
+        let start = self.start();
+        if before <= start {
+            return None;
+        }
+        let committed: Vec<_> = self.producers.lock().committed_in(start, before - 1).collect();
+        let check = |ids: BTreeSet<TransactionId>| self.clearing.check_sound(&ids);
+        // Nearly always all are.
+        check(committed.iter().map(|(_, id)| *id).collect()).err()?;
+        committed.into_iter().find_map(|(first, id)| Some((first, check(BTreeSet::from([id])).err()?)))
     }
 }

@@ -153,10 +153,10 @@ impl Log {
         self.clearing.write_decided().or_else(|not_ended| not_ended.of(self.decided_below(Offset::MAX)))
     }
 
-    /// Those without an end in the log that are decided and begin below `before`.
+    /// Those without an end in the log that are decided, begin below `before`, and were not taken out whole.
     pub(in crate::log) fn decided_below(&self, before: Offset) -> impl Iterator<Item = TransactionId> {
-        let mut open = self.open_transactions();
-        open.retain(|one| one.decided.is_some() && one.first < before);
+        let (start, mut open) = (self.start(), self.open_transactions());
+        open.retain(|one| one.decided.is_some() && one.first < before && one.last >= start);
         open.into_iter().map(|one| one.id())
     }
 

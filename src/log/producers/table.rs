@@ -279,14 +279,14 @@ impl ProducerTable {
         !self.decided.is_empty()
     }
 
-    /// Transactions without a marker that are to be committed and have records from one offset to another, or before and behind them.
-    pub(crate) fn committed_in(&self, from: Offset, to: Offset) -> impl Iterator<Item = TransactionId> {
-        self.decided.touching(from, to).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
-    }
-
-    /// The same, with records there or before it.
-    pub(crate) fn committed_through(&self, last: Offset) -> impl Iterator<Item = TransactionId> {
-        self.decided.begun_by(last).filter(|(first, _)| !self.aborting.contains(*first)).map(|(_, id)| id)
+    /// Transactions without a marker that are to be committed and have records from one offset to another, or before and behind them; by
+    /// their first offsets.
+    pub(crate) fn committed_in(
+        &self,
+        from: Offset,
+        to: Offset,
+    ) -> impl Iterator<Item = (Offset, TransactionId)> {
+        self.decided.touching(from, to).filter(|(first, _)| !self.aborting.contains(*first))
     }
 
     /// What is known of the transaction of a record; `None` when the transaction has its marker in the log.

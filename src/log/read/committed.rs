@@ -44,6 +44,15 @@ impl Reader {
 }
 
 impl Log {
+    /// Where the first record stands that may be read.
+    ///
+    /// # Errors
+    /// As [`readable_end`](Self::readable_end).
+    pub(crate) fn readable_start(&self) -> Result<Offset> {
+        self.look().map_err(|error| self.explain(error))?;
+        Ok(self.start())
+    }
+
     /// Where whoever reads like that has nothing more to read.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod panics;
 mod poisoned;
 mod room;
 mod seen;
+mod set_back;
 mod together;
 mod told;
 mod undecided;

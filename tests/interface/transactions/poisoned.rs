@@ -114,19 +114,43 @@ fn what_a_group_has_read_stayed_for_a_decision_that_has_nothing_to_do_with_it() 
 fn what_a_group_has_read_stays_where_its_commit_rests_on_what_cannot_be_synced() {
     let world = World::new();
     world.fill("full", 40);
-    let mut readers = world.consumer("readers", &["full"]);
+    let readers = world.consumer("readers", &["full"]);
     let mut tx = world.begin("step", &["frail", "s"]);
     tx.commit_offsets(&readers).unwrap();
     tx.commit().unwrap();
     world.poison();
     is_poisoned(world.store.apply_retention());
     assert_eq!(world.partition("full").start(), 0, "a power cut takes the commit back");
-    // One that rests on nothing else goes over it.
-    world.fill("full", 1);
-    while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
-    readers.commit().unwrap();
-    drop(world.store.apply_retention());
-    assert!(world.partition("full").start() > 0);
+}
+
+/// A commit at `Os` stands over the position of a transaction that is taken back. Whoever sees that the work was not done finds what it was to be
+/// done with.
+#[test]
+fn what_a_group_has_read_went_for_a_commit_over_work_that_a_power_cut_took_back() {
+    for kills in [false, true] {
+        let mut world = World::new();
+        world.fill("full", 40);
+        let mut readers = world.consumer("readers", &["full"]);
+        let mut tx = world.begin("step", &["frail", "s"]);
+        tx.commit_offsets(&readers).unwrap();
+        tx.commit().unwrap();
+        world.fill("full", 1);
+        while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
+        world.poison();
+        readers.commit().unwrap();
+        drop(readers);
+        if kills {
+            world = world.killed();
+            world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+        }
+        assert_eq!(world.store.committed("readers")[&("full", 0).into()].offset, 41);
+        let told = world.store.apply_retention();
+        assert_eq!((world.partition("full").start(), told.is_err()), (0, true), "killed: {kills}: {told:?}");
+        // Once the store is opened again it is taken back, or durable.
+        let world = world.killed();
+        world.store.apply_retention().unwrap();
+        assert!(world.partition("full").start() > 0);
+    }
 }
 
 #[test]
@@ -199,6 +223,46 @@ fn a_position_that_has_not_moved_kept_a_consumer_from_committing_others() {
         drop(world.store.apply_retention());
         assert!(world.partition("full").start() > 0);
     }
+}
+
+/// All that was read is committed in a transaction; then its partition can be synced no more.
+fn committed_and_poisoned(world: &World, consumer: &Consumer) {
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(consumer).unwrap();
+    tx.commit().unwrap();
+    world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+    assert!(world.partition("frail").flush().is_err());
+}
+
+#[test]
+fn a_position_that_a_transaction_has_just_committed_kept_the_next_one_back() {
+    let world = World::new();
+    world.fill("frail", 3);
+    let consumer = world.consumer("readers", &["frail"]);
+    committed_and_poisoned(&world, &consumer);
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+}
+
+#[test]
+fn a_position_that_has_moved_over_the_end_of_a_transaction_alone_kept_others_back() {
+    let world = World::new();
+    world.begin("first", &["frail", "r"]).commit().unwrap();
+    let mut consumer = world.consumer("readers", &["frail"]);
+    let frail = world.partition("frail");
+    let before = consumer.position(frail.topic_partition().clone()).unwrap();
+    let mut tx = world.begin("step", &["r"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
+    // Of all that are decided.
+    world.partition("r").flush().unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    assert!(consumer.position(frail.topic_partition().clone()).unwrap() > before, "it stands behind the end");
+    world.poison();
+    let mut tx = world.begin("step", &["s"]);
+    tx.commit_offsets(&consumer).unwrap();
+    tx.commit().unwrap();
 }
 
 #[test]
@@ -294,9 +358,8 @@ fn what_a_group_has_read_goes_where_what_a_power_cut_takes_lies_in_a_segment_tha
     assert_eq!(world.partition("full").start(), start);
 }
 
-#[test]
-fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
-    let world = World::new();
+/// A transaction that a power cut takes back had its record in `full`: that was taken out for its age or size. Says where `full` starts.
+fn taken_out(world: &World) -> i64 {
     world.begin("stuck", &["frail", "full"]).commit().unwrap();
     world.fill("full", 40);
     world.poison();
@@ -307,9 +370,55 @@ fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
     let start = world.partition("full").start();
     assert!((1..40).contains(&start), "it starts at {start}");
     limit("-1").unwrap();
+    start
+}
+
+#[test]
+fn what_a_group_has_read_stayed_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    let start = taken_out(&world);
     world.consumer("readers", &["full"]).commit().unwrap();
     drop(world.store.apply_retention());
     assert!(world.partition("full").start() > start);
+}
+
+#[test]
+fn what_a_group_has_read_before_a_transaction_that_cannot_go_stayed_with_it() {
+    let world = World::new();
+    world.fill("full", 40);
+    world.begin("stuck", &["frail", "full"]).commit().unwrap();
+    world.fill("full", 40);
+    world.poison();
+    world.consumer("readers", &["full"]).commit().unwrap();
+    drop(world.store.apply_retention());
+    let start = world.partition("full").start();
+    assert!(start > 0 && start <= 40, "it starts at {start}");
+    drop(world.store.apply_retention());
+    assert_eq!(world.partition("full").start(), start);
+}
+
+#[test]
+fn records_were_not_deleted_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    taken_out(&world);
+    world.begin("other", &["full", "s"]).commit().unwrap();
+    let full = world.partition("full");
+    let stable = full.stable();
+    assert_eq!(full.delete_records(stable).unwrap().start, stable);
+    full.append(&[Record::new().value("more")], Durability::Disk).unwrap();
+    full.flush().unwrap();
+}
+
+#[test]
+fn what_a_queue_has_done_stayed_for_a_transaction_that_was_taken_out_before() {
+    let world = World::new();
+    let start = taken_out(&world);
+    let mut worker = world.store.queue("full", "workers").unwrap();
+    let taken = worker.take(10, Duration::ZERO).unwrap();
+    assert_eq!(taken.iter().next().unwrap().offset, start);
+    taken.into_iter().for_each(|message| message.ack().unwrap());
+    let dropped = world.store.drop_done("full").unwrap();
+    assert!(dropped.iter().map(|one| one.records).sum::<u64>() > 0);
 }
 
 #[test]

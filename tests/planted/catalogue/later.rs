@@ -34,24 +34,41 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_panics::a_record"])],
     },
     Bug {
+        name: "step-not-looked-at-again-where-something-was-not-decided",
+        file: "src/share/moves.rs",
+        good: "if !shows_all {",
+        bad: "if !shows_all && step.has_passed() {",
+        caught_by: &[
+            tests("queue", &["sender_panicked_behind_its_decision"]),
+            tests("queue", &["refused_in_the_middle"]),
+        ],
+    },
+    Bug {
+        name: "a-step-stops-where-its-position-can-say-no-more",
+        file: "src/share/positions.rs",
+        good: "filter(goes_on).find_map(says).or_else(|| all().next_back().and_then(says))",
+        bad: "find(goes_on).map_or_else(|| all().next_back().and_then(says), says)",
+        caught_by: &[tests("queue", &["later_passed::what_is_due_behind"])],
+    },
+    Bug {
         name: "a-step-stops-for-the-topic-of-its-last-move",
         file: "src/share/positions.rs",
-        good: "all().find(goes_on).or_else(",
-        bad: "all().next().or_else(|| all().find(goes_on)).or_else(",
+        good: "all().filter(goes_on).find_map(says)",
+        bad: "all().find_map(says)",
         caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
     },
     Bug {
         name: "a-position-that-goes-on-says-what-another-has-moved",
-        file: "src/share/transfer.rs",
+        file: "src/share/positions.rs",
         good: "step.said_by(number).with(",
         bad: "step.moved.with(",
         caught_by: &[tests("queue", &["later_beside::a_step", "later_beside::topics"])],
     },
     Bug {
         name: "a-position-says-what-another-has-moved-between-its-own",
-        file: "src/share/transfer.rs",
-        good: "&step.moved.lacks(ranges)",
-        bad: "&[ranges, &step.moved.lacks(ranges)].concat()",
+        file: "src/share/positions.rs",
+        good: "step.moved.lacks(ranges)",
+        bad: "[ranges, &step.moved.lacks(ranges)].concat()",
         caught_by: &[
             tests("queue", &["later_beside::a_record_was_lost", "later_beside::a_record_that_a_clock"]),
             tests("queue", &["later_power"]),
@@ -74,8 +91,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-record-outlives-the-move-that-has-brought-it",
         file: "src/group/pending.rs",
-        good: "laid_over.extend(follows.copied());",
-        bad: "laid_over.extend(follows.copied().take(0));",
+        good: "wanted.follows.extend(self.beyond.iter().flat_map(|beyond| &beyond.follows));",
+        bad: "",
         caught_by: &[tests("queue", &["later_beside::a_record"])],
     },
     Bug {

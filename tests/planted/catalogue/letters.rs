@@ -4,6 +4,41 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "letters-of-a-forgotten-group-are-in-no-list",
+        file: "src/share/forgetting.rs",
+        good: "self.note_left_letters(group)?;",
+        bad: "drop(self.note_left_letters(\"\"));",
+        caught_by: &[tests("queue", &["letters_in_a_chosen_topic_are_erased"])],
+    },
+    Bug {
+        name: "the-note-of-letters-of-forgotten-groups-is-a-queue",
+        file: "src/share/queues.rs",
+        good: "if is_of_left_letters(&slot.name.owner) {",
+        bad: "if is_of_left_letters(&slot.name.owner) && !is_of_left_letters(&slot.name.owner) {",
+        caught_by: &[tests("queue", &["letters_in_a_chosen_topic_are_erased"])],
+    },
+    Bug {
+        name: "a-message-comes-back-beside-its-letter-after-a-panic",
+        file: "src/share/burial.rs",
+        good: "self.is_unknown.store(outcome == Outcome::Unknown, Ordering::Release);",
+        bad: "self.is_unknown.store(false, Ordering::Release);\n        _ = outcome;",
+        caught_by: &[tests("queue", &["panics::a_message_came_back"])],
+    },
+    Bug {
+        name: "a-panic-leaves-out-the-answers-to-other-partitions",
+        file: "src/share/message.rs",
+        good: "in_drop_each(self.answered(), |(of, offsets)| {\n            let answered",
+        bad: "self.answered().into_iter().for_each(|(of, offsets)| {\n            let answered",
+        caught_by: &[tests("queue", &["panics::messages_answered"])],
+    },
+    Bug {
+        name: "a-panic-leaves-out-the-releases-behind-a-letter",
+        file: "src/share/answers.rs",
+        good: "in_drop_each(offsets, |offset| {",
+        bad: "offsets.iter().for_each(|offset| {",
+        caught_by: &[tests("queue", &["panics::messages_given_up"])],
+    },
+    Bug {
         name: "letters-of-other-topics-handed-out",
         file: "src/share/letter.rs",
         good: "says(TOPIC_HEADER, topic) && says(GROUP_HEADER, group)",

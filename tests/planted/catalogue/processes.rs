@@ -255,8 +255,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
         file: "src/group/group.rs",
-        good: "known.is(partition, offset) && (durability != Durability::Disk || known.is_synced)",
-        bad: "known.is(partition, offset)",
+        good: "of(self) == of(asked) && (self.is_synced || !asked.is_synced)",
+        bad: "of(self) == of(asked)",
         caught_by: &[GROUPS],
     },
     Bug {
@@ -291,8 +291,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-end-of-a-log-that-could-not-be-looked-at-is-its-beginning",
         file: "src/log/read/committed.rs",
-        good: "self.look().map_err(|error| self.explain(error))?;",
-        bad: "drop(self.look());",
+        good: "self.look().map_err(|error| self.explain(error))?;\n        Ok(match isolation {",
+        bad: "drop(self.look());\n        Ok(match isolation {",
         caught_by: &[tests("processes", &["unseen::a_consumer"])],
     },
     Bug {

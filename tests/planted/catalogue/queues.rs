@@ -313,8 +313,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "letter-without-the-end-of-its-message",
         file: "src/share/burial.rs",
-        good: "tx.take_part(|| Buried { contribution }, |_| {});",
-        bad: "drop(contribution);",
+        good: "tx.take_part(|| buried, |_| {});",
+        bad: "drop(buried);",
         caught_by: &[POWER, MODEL],
     },
     Bug {

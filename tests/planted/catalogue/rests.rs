@@ -4,20 +4,98 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
-        name: "retention-by-consumption-asks-for-what-is-gone",
+        name: "position-outlives-the-transaction-that-wrote-its-input",
+        file: "src/group/pending.rs",
+        good: "wanted.follows.extend(read.into_iter().flatten());",
+        bad: "_ = read;",
+        caught_by: &[tests(
+            "crash",
+            &["durability::chained::a_step_stood", "durability::chained::a_step_that"],
+        )],
+    },
+    Bug {
+        name: "answer-outlives-the-transaction-that-wrote-its-message",
+        file: "src/share/participant.rs",
+        good: "follows.append(&mut place.partition.log().committed_at(&offsets));",
+        bad: "_ = offsets;",
+        caught_by: &[tests(
+            "crash",
+            &["durability::chained::a_step_stood", "durability::chained::a_step_that"],
+        )],
+    },
+    Bug {
+        name: "dead-letter-outlives-the-transaction-that-wrote-its-message",
+        file: "src/share/burial.rs",
+        good: "place.partition.log().committed_at(&offsets).into_iter().collect();",
+        bad: "place.partition.log().committed_at(&[]).into_iter().collect();",
+        caught_by: &[tests("crash", &["durability::chained::a_dead_letter"])],
+    },
+    Bug {
+        name: "position-at-disk-told-before-what-it-stands-behind",
+        file: "src/transaction/deciding.rs",
+        good: "let behind = contributions.iter().flat_map(|one| &one.behind);",
+        bad: "let behind = contributions.iter().take(0).flat_map(|one| &one.behind);",
+        caught_by: &[tests("crash", &["durability::chained::a_step_at_disk_was_told"])],
+    },
+    Bug {
+        name: "retention-by-consumption-goes-by-what-a-commit-goes-over",
         file: "src/group/consumed.rs",
-        good: "partition.settle_between(partition.start(), below)?;",
-        bad: "partition.settle_through(below - 1)?;",
+        good: "commits().flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();",
+        bad: "commits().filter_map(|one| one.written_in).collect();",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::what_a_group_has_read_went_for_a_commit"],
+        )],
+    },
+    Bug {
+        name: "what-a-transaction-has-committed-is-not-done-before-the-next-poll",
+        file: "src/consumer/commit.rs",
+        good: "one.untouched(self.endings.done(&one.partition))?;",
+        bad: "one.untouched(None)?;",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::a_position_that_a_transaction_has_just_committed"],
+        )],
+    },
+    Bug {
+        name: "the-end-of-a-transaction-is-taken-for-work",
+        file: "src/consumer/assigned.rs",
+        good: "self.decided_position().filter(|_| !slices.is_empty())",
+        bad: "self.decided_position()",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::a_position_that_has_moved_over_the_end_of_a_transaction"],
+        )],
+    },
+    Bug {
+        name: "what-was-taken-out-is-asked-for",
+        file: "src/log/producers/settle.rs",
+        good: "let from = from.max(self.start());",
+        bad: "",
         caught_by: &[tests(
             "interface",
             &["transactions::poisoned::what_a_group_has_read_stayed_for_a_transaction"],
         )],
     },
     Bug {
+        name: "records-are-not-deleted-for-what-was-taken-out",
+        file: "src/log/producers/state.rs",
+        good: " && one.last >= start",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::poisoned::records_were_not_deleted"])],
+    },
+    Bug {
+        name: "what-was-consumed-stays-before-a-transaction-that-cannot-go",
+        file: "src/group/consumed.rs",
+        good: "below = partition.log().segments_below(first).ok_or(error)?;",
+        bad: "partition.log().segments_below(first).ok_or(error)?;",
+        caught_by: &[tests("interface", &["transactions::poisoned::what_a_group_has_read_before"])],
+    },
+    Bug {
         name: "a-position-that-was-read-to-once-more-has-not-moved",
         file: "src/group/pending.rs",
-        good: "if self.untouched.contains(place) && self.stays(",
-        bad: "if self.beyond.is_none() && self.stays(",
+        good: "let done = self.untouched.get(place);",
+        bad: "let done = Some(&offset).filter(|_| self.beyond.is_none());",
         caught_by: &[tests("interface", &["transactions::told::work_that"])],
     },
     Bug {

@@ -19,7 +19,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "retention-by-consumption-takes-what-a-power-cut-has-made-once-more",
         file: "src/group/consumed.rs",
-        good: "partition.settle_between(partition.start(), below)?;",
+        good: "partition.settle_through(below - 1)?;",
         bad: "",
         caught_by: &[tests("interface", &["transactions::poisoned::what_a_group_has_read_went"])],
     },
