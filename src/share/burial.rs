@@ -10,7 +10,7 @@ use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
 use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
-use crate::topic::{Contribution, Entry, OwnedRecord, Partition, Topic, TopicConfig};
+use crate::topic::{Contribution, Entry, OwnedRecord, Partition, Topic, TopicConfig, refuse_write};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Timestamp};
 
@@ -190,16 +190,18 @@ impl Queue {
             .without_waiting()
             .holding_locks();
         let mut tx = builder.durability(self.settings.durability).begin()?;
-        let target = slot.partition % topic.partition_count().max(1);
-        self.begin_letters(&topic.partition(target)?)?;
+        refuse_write(topic.is_internal(), topic.name())?;
+        let target = topic.partition(slot.partition % topic.partition_count().max(1))?;
+        self.begin_letters(&target)?;
         let is_compacted = topic.settings().compaction().is_some();
         for record in records {
             let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
             let mut without = least;
             loop {
                 let missing = letter.missing(without);
-                let sent = letter.record(record, (without, &missing)).topic(topic.name()).partition(target);
-                match (tx.send(sent), without.more()) {
+                // Not to the topic of the name: another by now would keep no letter that is not done.
+                let sent = tx.send_to(&target, &letter.record(record, (without, &missing)));
+                match (sent, without.more()) {
                     (Err(Error::RecordTooLarge { .. }), Some(more)) => without = more,
                     (sent, _) => break sent?,
                 }

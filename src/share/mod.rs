@@ -41,6 +41,7 @@ mod queue;
 mod queue_steps;
 mod queues;
 mod ranges;
+mod redrive;
 mod retry;
 mod runs;
 mod schedule;
