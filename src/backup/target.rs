@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
-use crate::io::{Directory, EntryKind, OpenMode, PublishFailure};
+use crate::io::{Directory, EntryKind, OpenMode, PublishFailure, in_drop};
 use crate::topic::StoreCut;
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
@@ -117,7 +117,7 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         if !self.is_finished {
-            drop(self.clear());
+            in_drop(|| drop(self.clear()));
         }
     }
 }

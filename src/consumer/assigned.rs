@@ -91,6 +91,12 @@ impl Assigned {
         (self.reader.is_some() && self.handed_out <= done).then_some(done)
     }
 
+    /// The same, if something was handed out behind it: that lies from there to the position.
+    pub(super) fn touched(&self, ended: Option<Offset>) -> Option<Offset> {
+        let done = ended.unwrap_or(self.done);
+        (self.reader.is_some() && self.handed_out > done).then_some(done)
+    }
+
     /// What was handed out is done, up to there.
     pub(super) fn note_done(&mut self, offset: Offset) {
         self.done = offset;

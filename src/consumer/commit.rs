@@ -78,12 +78,16 @@ impl Consumer {
             let done = one.untouched(self.endings.done(&one.partition))?;
             Some((one.partition.topic_partition().clone(), done))
         });
-        let untouched = untouched.collect();
+        let touched = decided.clone().filter_map(|one| {
+            let done = one.touched(self.endings.done(&one.partition))?;
+            Some((one.partition.topic_partition().clone(), done))
+        });
+        let (untouched, touched) = (untouched.collect(), touched.collect());
         let positions = decided.filter_map(|one| Some((one.partition.clone(), one.decided_position()?)));
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        Ok(Pending { group, member, positions, untouched, endings, beyond: None, _taken: taken })
+        Ok(Pending { group, member, positions, untouched, touched, endings, beyond: None, _taken: taken })
     }
 
     /// Commits given offsets: those of the last records done, plus one.

@@ -31,8 +31,8 @@ impl Consumed {
     }
 }
 
-/// How far groups have read a partition, and the transactions that their commits took effect with: found under one lock. A commit that
-/// comes over one of these later is no reason why that one should be durable.
+/// How far groups have read a partition, and the transactions that their commits took effect with, and that have done the work below: found under one
+/// lock. A commit that comes over one of these later is no reason why that one should be durable.
 #[derive(Debug)]
 struct Read {
     consumed: Consumed,
@@ -72,7 +72,7 @@ impl Groups {
         }
         let commits = || committed.of_partition(place).filter(|one| one.is_for(partition));
         let lowest = commits().map(|one| one.at.offset).min();
-        let written_in = commits().filter_map(|one| one.written_in).collect();
+        let written_in = commits().flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();
         Read { consumed: lowest.map_or(Consumed::Nobody, Consumed::Below), written_in }
     }
 

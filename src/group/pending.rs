@@ -25,6 +25,8 @@ pub(crate) struct Pending {
     pub(crate) positions: Vec<(Partition, Offset)>,
     /// Partitions of which nothing was handed out behind what is done, with that: there may be others that were read once more, to where they stood.
     pub(crate) untouched: BTreeMap<TopicPartition, Offset>,
+    /// All others from which something was handed out: it lies from there to the position.
+    pub(crate) touched: BTreeMap<TopicPartition, Offset>,
     /// Of the consumer whose positions they are.
     pub(crate) endings: Option<Arc<Endings>>,
     /// What is said besides.
@@ -132,13 +134,14 @@ impl Participant for PendingOffsets {
         let now = self.groups.clock.now();
         let held = pending.iter().map(|one| one.member.as_ref().map(|_| one.group.hold_members()));
         let held: Vec<_> = held.collect();
-        let (mut changes, mut inputs) = (Vec::new(), Vec::new());
+        let mut wanted = Wanted::default();
         // From here on nobody commits for another topic that gets the name of one of theirs: none of these is laid over that.
         let committed = self.groups.committed.lock();
         for (one, members) in pending.iter().zip(&held) {
             let with = (members.as_deref(), &*committed, self.groups.topics.clearing());
-            one.changes(with, now, (&mut changes, &mut inputs))?;
+            one.add_to(&mut wanted, with, now)?;
         }
+        let Wanted { changes, inputs, behind, follows } = wanted;
         for Change { group, place, commit } in &changes {
             let topic_id = commit.as_ref().map_or(0, |commit| commit.topic_id);
             committed.doubts.check(group, place, topic_id)?;
@@ -147,15 +150,26 @@ impl Participant for PendingOffsets {
         self.groups.write_owed()?;
         let partition = self.groups.ledger.partition()?;
         let entries = changes.iter().map(Change::entry).collect::<Result<Vec<_>>>()?;
-        let follows = pending.iter().filter_map(|one| one.beyond.as_ref()).flat_map(|beyond| &beyond.follows);
         let mut laid_over = laid_over_by(&committed, &changes);
-        laid_over.extend(follows.copied());
+        laid_over.extend(follows);
         let (laid_over, written_in) = (laid_over.into_iter().collect(), WrittenIn::default());
         // A position follows from the earlier one of its group and partition.
         let owners = entries.iter().map(|entry| entry.key.clone()).collect();
-        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
+        let contribution = Contribution { partition, entries, inputs, behind, owners, laid_over, written_in };
         Ok(Some(Box::new(Held { offsets: self, _members: held, committed, changes, contribution })))
     }
+}
+
+/// What is to be written of positions, and what they rest on.
+#[derive(Debug, Default)]
+struct Wanted {
+    changes: Vec<Change>,
+    /// What was read.
+    inputs: Vec<(Partition, Offset)>,
+    /// What lies below positions that were not committed before.
+    behind: Vec<(Partition, Offset)>,
+    /// Who has put there what was read.
+    follows: BTreeSet<TransactionId>,
 }
 
 /// The transactions in which the work was done that these positions stand behind.
@@ -225,12 +239,12 @@ impl Prepared for Held<'_> {
 }
 
 impl Pending {
-    /// What is to be written of it, and what was read.
-    fn changes(
+    /// Adds what is to be written of it, and what was read.
+    fn add_to(
         &self,
+        wanted: &mut Wanted,
         (members, committed, clearing): (Option<&Members>, &Committed, &Clearing),
         timestamp: Timestamp,
-        (changes, inputs): (&mut Vec<Change>, &mut Vec<(Partition, Offset)>),
     ) -> Result<()> {
         let owner = self.member.as_ref().zip(members);
         for (partition, offset) in &self.positions {
@@ -247,33 +261,41 @@ impl Pending {
             }
             check_range(partition, offset)?;
             let done = self.untouched.get(place);
-            if done.is_some_and(|done| self.stays(committed, (partition, *done), clearing)) {
+            let there = done.and_then(|done| self.committed_there(committed, (partition, *done)));
+            if there.is_some_and(|commit| stays(commit, partition, clearing)) {
                 continue;
             }
             let metadata = self.beyond.as_ref().map_or_else(String::new, |beyond| beyond.text.clone());
             let at = CommittedOffset { offset, metadata, timestamp };
             let commit = Some(Commit::outside(partition, at));
-            changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
+            wanted.changes.push(Change { group: Arc::clone(&self.group.name), place: place.clone(), commit });
             let read_to = self.beyond.as_ref().map_or(offset, |beyond| beyond.read_to.max(offset));
-            inputs.extend((read_to > 0).then(|| (partition.clone(), read_to - 1)));
+            wanted.inputs.extend((read_to > 0).then(|| (partition.clone(), read_to - 1)));
+            if there.is_none() && self.beyond.is_none() {
+                wanted.behind.push((partition.clone(), offset - 1));
+            }
+            let read = self.touched.get(place).map(|done| partition.log().committed_in(*done, offset));
+            wanted.follows.extend(read.into_iter().flatten());
         }
+        wanted.follows.extend(self.beyond.iter().flat_map(|beyond| &beyond.follows));
         Ok(())
     }
 
-    /// Whether what is done is committed already, where nothing was read since, and would keep the others from being committed before the store
-    /// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
-    /// that where a power cut takes that back.
-    fn stays(
+    /// What is committed where a partition is done already.
+    fn committed_there<'c>(
         &self,
-        committed: &Committed,
+        committed: &'c Committed,
         (partition, done): (&Partition, Offset),
-        clearing: &Clearing,
-    ) -> bool {
+    ) -> Option<&'c Commit> {
         let is_there = |commit: &&Commit| commit.is_for(partition) && commit.at.offset == done;
-        let committed = committed.of(self.group.name(), partition.topic_partition()).filter(is_there);
-        committed.is_some_and(|commit| {
-            let moved_in = commit.moved_in.into_iter().collect();
-            partition.log().poisoned_by().is_some() || clearing.check_sound(&moved_in).is_err()
-        })
+        committed.of(self.group.name(), partition.topic_partition()).filter(is_there)
     }
+}
+
+/// Whether what is committed already, where nothing was read since, would keep the others from being committed before the store
+/// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
+/// that where a power cut takes that back.
+fn stays(commit: &Commit, partition: &Partition, clearing: &Clearing) -> bool {
+    let moved_in = commit.moved_in.into_iter().collect();
+    partition.log().poisoned_by().is_some() || clearing.check_sound(&moved_in).is_err()
 }

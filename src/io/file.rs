@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::caught::caught;
 use super::pool::{Effect, FilePool, PooledFile};
 use super::process::Process;
 use super::seam::{FileHandle, OpenMode};
@@ -177,9 +178,9 @@ impl File {
         self.with("lock a byte of", Effect::Reads, |handle| handle.try_lock_byte(at))
     }
 
-    /// See [`FileHandle::unlock_byte`].
+    /// See [`FileHandle::unlock_byte`]. Called where things are dropped, perhaps by a panic already.
     pub(crate) fn unlock_byte(&self, at: u64) -> Result<()> {
-        self.with("unlock a byte of", Effect::Reads, |handle| handle.unlock_byte(at))
+        caught(|| self.with("unlock a byte of", Effect::Reads, |handle| handle.unlock_byte(at)))
     }
 
     /// See [`FileHandle::is_byte_locked`].

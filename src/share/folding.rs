@@ -318,11 +318,10 @@ impl Queues {
     /// The same of topics that are gone.
     pub(super) fn remove_steps_of_deleted(&self) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
-        let is_gone =
-            |name: &String| topic_of(name).is_some_and(|topic| matches!(self.topics.by_id(topic), Ok(None)));
-        let names = files.list()?;
-        let gone = names.iter().filter(|name| is_gone(name));
-        gone.fold(Ok(()), |outcome, name| outcome.and(files.remove(name)))
+        let listed = files.list()?;
+        let there = self.topics.ids()?;
+        let is_gone = |name: &&String| topic_of(name).is_some_and(|topic| !there.contains(&topic));
+        listed.iter().filter(is_gone).fold(Ok(()), |outcome, name| outcome.and(files.remove(name)))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::share::burial::may_be_own;
 use crate::share::queue::Queue;
-use crate::share::queues::{Queues, named, working};
+use crate::share::queues::{Queues, named, owner_of_left_letters, working};
 use crate::share::slot::Slot;
-use crate::share::state_log::SlotName;
 use crate::topic::{Partition, Topic};
 
 impl Queues {
@@ -17,8 +17,12 @@ impl Queues {
         if self.slots.lock().is_empty() {
             return Ok(());
         }
-        // One that could not be opened is there.
-        self.forget(|name| matches!(self.topics.by_id(name.topic), Ok(None)))?;
+        self.forget(|slots| {
+            // After they were found, or one of a topic that is made meanwhile would go. One that could not be opened is there.
+            let there = self.topics.ids()?;
+            slots.retain(|slot| !there.contains(&slot.name.topic));
+            Ok(())
+        })?;
         self.remove_steps_of_deleted()
     }
 
@@ -40,10 +44,14 @@ impl Queues {
         let in_use = self.in_use.lock();
         let queues = working(&in_use);
         let forgotten = self.check_unused(&queues, group).and_then(|()| {
+            self.note_left_letters(group)?;
             // A fold between the two would bring back what is forgotten.
             let folding = self.away.folding.lock();
             let locks = self.lock_all_of(group, &folding)?;
-            self.forget(|name| named(&name.owner).0 == group)?;
+            self.forget(|slots| {
+                slots.retain(|slot| named(&slot.name.owner).0 == group);
+                Ok(())
+            })?;
             self.remove_steps(&locks)?;
             // Where there is nothing left an earlier try may have failed at the sync.
             self.states.sync()
@@ -51,6 +59,21 @@ impl Queues {
         // The last who has a queue may be this one.
         drop(in_use);
         forgotten
+    }
+
+    /// Who erases a key finds the letters of a group that is forgotten, too, in whatever topic.
+    fn note_left_letters(&self, group: &str) -> Result<()> {
+        for topic in self.topics.all() {
+            let are_left = |slot: &Arc<Slot>| {
+                let (of, letters_of) = named(&slot.name.owner);
+                of == group && letters_of.is_some_and(|of| !may_be_own(topic.name(), of))
+            };
+            if self.of_topic(topic.id()).iter().any(are_left) {
+                let partition = topic.partition(0)?;
+                self.slot(&owner_of_left_letters(), &partition, partition.start())?;
+            }
+        }
+        Ok(())
     }
 
     fn check_unused(&self, queues: &[Arc<Queue>], group: &str) -> Result<()> {
@@ -64,9 +87,9 @@ impl Queues {
     }
 
     /// All of these are held until they are gone: whoever has had one from before writes nothing of it behind the record that says so.
-    fn forget(&self, goes: impl Fn(&SlotName) -> bool) -> Result<()> {
+    fn forget(&self, choose: impl FnOnce(&mut Vec<Arc<Slot>>) -> Result<()>) -> Result<()> {
         let mut gone: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
-        gone.retain(|slot| goes(&slot.name));
+        choose(&mut gone)?;
         let names: Vec<_> = gone.iter().map(|slot| slot.name.clone()).collect();
         let mut held: Vec<_> = gone.iter().map(|slot| slot.enter(&self.suspects)).collect();
         // What was out of them is nobody's to wait for: that is told when they are let go, also by a panic.

@@ -25,10 +25,8 @@ impl FoundRings {
     }
 
     /// What is written of topics that are gone.
-    pub(super) fn gone(&self, is_gone: impl Fn(u128) -> bool) -> Vec<IdKey> {
-        let topics: BTreeSet<_> = self.others.iter().map(|key| key.topic()).collect();
-        let gone: BTreeSet<_> = topics.into_iter().filter(|topic| is_gone(*topic)).collect();
-        self.others.iter().filter(|key| gone.contains(&key.topic())).copied().collect()
+    pub(super) fn gone(&self, there: &BTreeSet<u128>) -> Vec<IdKey> {
+        self.others.iter().filter(|key| !there.contains(&key.topic())).copied().collect()
     }
 }
 

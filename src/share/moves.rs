@@ -119,7 +119,12 @@ impl Holds {
         if matches!(is_refused, Some(Ok(()))) {
             step.begin_again();
         }
+        let shows_all = step.shows_all();
         let waiting = step.read(step.next)?;
+        if !shows_all {
+            // Nobody else says when the rest is to be seen: whoever sends some of it may be gone by a panic, or be refused.
+            self.wakes.lock().lower(number, later);
+        }
         let due_at = |record: &OwnedRecord| Wakes::due(number, record.timestamp);
         // Where the clock went back one is due before some in front of it: these enter other steps then, for as long as they have left.
         let count = waiting.records.iter().rposition(|one| due_at(one) <= now).map_or(0, |last| last + 1);

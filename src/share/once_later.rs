@@ -138,7 +138,8 @@ impl Participant for WithRecord {
         let (inputs, laid_over, written_in) = (Vec::new(), Vec::new(), WrittenIn::default());
         // The ids of a topic take each other's places.
         let owners = vec![self.topic.to_be_bytes().to_vec()];
-        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
+        let contribution =
+            Contribution { partition, entries, inputs, behind: Vec::new(), owners, laid_over, written_in };
         Ok(Some(Box::new(HeldIds { _writing, contribution, taken: &self.taken })))
     }
 }

@@ -1,6 +1,6 @@
 //! Answers that take effect with a transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -109,6 +109,7 @@ impl Participant for Answers {
         // Before a state is held, and the partitions that the transaction writes to.
         self.queues.write_own(|name| self.by_slot.contains_key(name))?;
         let (mut slots, mut entries, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut follows = BTreeSet::new();
         for messages in self.by_slot.values() {
             let Some((first, _)) = messages.first() else { continue };
             let Delivery { queue, place, .. } = &**first;
@@ -118,6 +119,8 @@ impl Participant for Answers {
             entries.push(entry);
             let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
             inputs.extend(last.map(|last| (place.partition.clone(), last)));
+            let offsets: Vec<_> = messages.iter().map(|(_, offset)| *offset).collect();
+            follows.append(&mut place.partition.log().committed_at(&offsets));
             slots.push(HeldSlot { delivery: first, inner, batches, now, accounts });
         }
         if slots.is_empty() {
@@ -125,9 +128,10 @@ impl Participant for Answers {
         }
         let partition: Partition = self.queues.states.partition()?;
         // What is written of a state replaces nothing that is.
-        let (laid_over, written_in) = (Vec::new(), WrittenIn::default());
+        let (laid_over, behind) = (follows.into_iter().collect(), Vec::new());
+        let written_in = WrittenIn::default();
         let owners = entries.iter().map(|entry| entry.key.clone()).collect();
-        let contribution = Contribution { partition, entries, inputs, owners, laid_over, written_in };
+        let contribution = Contribution { partition, entries, inputs, behind, owners, laid_over, written_in };
         Ok(Some(Box::new(HeldSlots { answers: self, slots, contribution })))
     }
 }

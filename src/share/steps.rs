@@ -94,6 +94,11 @@ impl Step {
         self.next > self.moved.first()
     }
 
+    /// Whether none of its records is of a transaction that is not decided, or stands behind such a one: a look sees all of them.
+    pub(super) fn shows_all(&self) -> bool {
+        self.partition.stable() >= self.partition.end()
+    }
+
     /// The first of those that wait from an offset on.
     pub(super) fn read(&self, from: Offset) -> Result<Waiting> {
         let log = self.partition.log();

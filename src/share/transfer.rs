@@ -9,6 +9,7 @@ use crate::group::{Beyond, Group, Pending, PendingOffsets};
 use crate::log::TransactionId;
 use crate::share::held::{Held, step_for};
 use crate::share::holds::Holds;
+use crate::share::positions::Position;
 use crate::share::steps::{Leaving, Step};
 use crate::topic::{MESSAGE_IDS, OwnedRecord, Partition, TRANSACTIONS};
 use crate::transaction::{Transaction, TransactionBuilder};
@@ -125,19 +126,12 @@ impl Holds {
         groups: &[Arc<Group>],
         (step, ranges, follows): (&mut Step, &[Range<Offset>], BTreeSet<TransactionId>),
     ) -> Result<()> {
-        let (number, group) = self.position_to_go_on(groups, step)?;
-        // Between a record that was passed over and the next that waits some have moved, by whichever position: that one says so, and where a
-        // power cut takes that back no other may.
-        let moved = step.said_by(number).with(&step.moved.lacks(ranges));
-        let Some(text) = moved.text() else {
-            let why = "it has passed over as many records as it can remember";
-            return Err(Error::invalid(format!("{}: {why}", step.partition.topic_partition())));
-        };
+        let Position { number, group, moved, text } = self.position_to_go_on(groups, (step, ranges))?;
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end(), follows });
-        let untouched = BTreeMap::new();
-        let pending =
-            Pending { group, member: None, positions, untouched, endings: None, beyond, _taken: None };
+        let (untouched, touched) = (BTreeMap::new(), BTreeMap::new());
+        let (member, endings, _taken) = (None, None, None);
+        let pending = Pending { group, member, positions, untouched, touched, endings, beyond, _taken };
         tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
         tx.commit()?;
         step.say(number, moved);

@@ -28,7 +28,8 @@ impl Store {
     /// [`Held`](crate::Error::Held). A compaction that is under way ends at its next step, and is begun again later. What fell due
     /// is done as soon as the last guard is dropped. Closing the store ends every hold.
     ///
-    /// The call waits for writes that are under way, not for a compaction.
+    /// The call waits for writes that are under way, not for a compaction. What a life before has left to do to files of segments, as after a
+    /// crash, is done first.
     ///
     /// ```
     /// # use annals::{Error, Record, Store, TopicConfig};
@@ -44,9 +45,9 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`StoreClosed`](crate::Error::StoreClosed).
+    /// [`StoreClosed`](crate::Error::StoreClosed); what keeps that from being done, as a full disk. Then nothing is held.
     pub fn hold_maintenance(&self) -> Result<MaintenanceGuard> {
         let _work = self.work()?;
-        Ok(MaintenanceGuard { _hold: self.shared_topics().hold_maintenance() })
+        Ok(MaintenanceGuard { _hold: self.shared_topics().hold_maintenance()? })
     }
 }

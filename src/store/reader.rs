@@ -9,7 +9,7 @@ use crate::backup::refuse_unfinished;
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
-use crate::io::{Clock, Directory, DirectoryLock};
+use crate::io::{Clock, Directory, DirectoryLock, in_drop_each};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
@@ -370,11 +370,14 @@ impl Drop for Inner {
             // A child's copy owns nothing, and threads that it does not have may hold what is waited for here.
             return;
         }
-        // Nobody looks for a file by its name once others may write: what was fetched stays readable.
-        self.topics.leave();
-        self.queues.leave();
-        // Its threads have nobody to wake any more.
-        self.topics.agenda().stop_tasks();
-        drop(self.lock.take());
+        let parts: [fn(&mut Self); 4] = [
+            // Nobody looks for a file by its name once others may write: what was fetched stays readable.
+            |inner| inner.topics.leave(),
+            |inner| inner.queues.leave(),
+            // Its threads have nobody to wake any more.
+            |inner| inner.topics.agenda().stop_tasks(),
+            |inner| drop(inner.lock.take()),
+        ];
+        in_drop_each(parts, |part| part(self));
     }
 }

@@ -10,7 +10,7 @@ use crate::backup::refuse_backup;
 use crate::error::Result;
 use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
-use crate::io::{Clock, Directory, caught};
+use crate::io::{Clock, Directory, caught, in_drop};
 use crate::live::{Opened, Owner};
 use crate::log::{RecoveryReport, RetentionReport, VerifyReport};
 use crate::producer::ProducerBuilder;
@@ -392,6 +392,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // `close` is there for those who want to know. In a child of a fork it does nothing.
-        drop(self.close());
+        in_drop(|| drop(self.close()));
     }
 }

@@ -68,6 +68,8 @@ impl Topics {
                 changes: AtomicU64::new(0),
                 judge,
             }),
+            #[cfg(test)]
+            questions: AtomicU64::default(),
         });
         attached.look()?;
         Ok(attached)

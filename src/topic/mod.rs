@@ -36,6 +36,7 @@ mod stats;
 mod stream;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod topic;
+mod topic_ids;
 mod topics;
 mod verify;
 mod view;

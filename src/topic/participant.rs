@@ -81,9 +81,13 @@ pub(crate) struct Contribution {
     pub(crate) entries: Vec<Entry>,
     /// What they follow from: partitions, and the last offset in each. A decision counts after a power cut only where that is there too.
     pub(crate) inputs: Vec<(Partition, Offset)>,
+    /// Of all that stands there up to the offset they say that it is done: at [`Durability::Disk`](crate::Durability::Disk) no transaction that has put
+    /// something there is taken back any more when that is told.
+    pub(crate) behind: Vec<(Partition, Offset)>,
     /// Whose state they are part of, in bytes: nothing that is written there of one follows from what is written of another.
     pub(crate) owners: Vec<Vec<u8>>,
-    /// What they replace took effect with these: where a power cut takes one of them back it takes this one, too.
+    /// What they replace took effect with these, and what they follow from was put there by these: where a power cut takes one of them back it takes
+    /// this one, too.
     pub(crate) laid_over: Vec<TransactionId>,
     /// Known when the participant is told that they have taken effect: a power cut may take them back as long as that one has no end in the log.
     pub(crate) written_in: WrittenIn,

@@ -112,6 +112,9 @@ pub(crate) struct Topics {
     pub(super) waiting: Watchers,
     /// How the list is looked at, where another process owns the store.
     pub(super) followed: Option<FollowedList>,
+    /// How often it was asked for topics by their ids.
+    #[cfg(test)]
+    pub(crate) questions: crate::locks::AtomicU64,
 }
 
 impl Topics {
@@ -163,6 +166,8 @@ impl Topics {
             closed: OnceLock::new(),
             waiting: Watchers::default(),
             followed: None,
+            #[cfg(test)]
+            questions: crate::locks::AtomicU64::default(),
         };
         let listed = topics.catalog.get_mut().catalog().clone();
         let mut opened = BTreeMap::new();
@@ -296,24 +301,6 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
-    /// The topic of that id if it was opened, and is not about to go. It waits for nobody who changes the list of topics: for those who
-    /// hold what that one may wait for.
-    pub(crate) fn opened(&self, id: u128) -> Option<Topic> {
-        self.check_process().ok()?;
-        self.by_name.read().values().find(|topic| topic.id() == id).cloned()
-    }
-
-    /// The topic of that id; `None` when there is none any more, an error when there is one that could not be opened.
-    pub(crate) fn by_id(&self, id: u128) -> Result<Option<Topic>> {
-        self.check_process()?;
-        if let Some(found) = self.opened(id) {
-            return Ok(Some(found));
-        }
-        let catalog = self.catalog.lock();
-        let listed = catalog.catalog().topics.iter().find(|(_, entry)| entry.id == id);
-        listed.map(|(name, _)| self.get(name)).transpose()
-    }
-
     /// Names who ends transactions that are in the way of what has to go.
     pub(crate) fn set_clearing(&self, who: Weak<dyn EndsTransactions>) {
         self.context.clearing.set(who);
@@ -354,13 +341,19 @@ impl Topics {
         self.context.agenda.is_held()
     }
 
-    /// Holds maintenance, and returns when nothing of it is under way that the hold is against.
-    pub(crate) fn hold_maintenance(&self) -> MaintenanceHold {
+    /// Holds maintenance, and returns when nothing of it is under way that the hold is against, nor to come with a first append.
+    pub(crate) fn hold_maintenance(&self) -> Result<MaintenanceHold> {
         let hold = self.context.agenda.hold();
         for partition in self.all().into_iter().flat_map(|topic| topic.partitions()) {
-            partition.log().await_changes_of_files();
+            let log = partition.log();
+            match log.settle_before_hold() {
+                // Deleted meanwhile.
+                Err(_) if log.check_open().is_err() => {}
+                settled => settled.map_err(|error| error.in_partition(partition.topic_partition()))?,
+            }
+            log.await_changes_of_files();
         }
-        hold
+        Ok(hold)
     }
 
     /// An error in a child of a fork: asked by every call before it takes a lock.

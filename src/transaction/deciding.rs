@@ -100,8 +100,16 @@ impl Transactions {
         }
         inputs_of(contributions).for_each(|(partition, last)| seen.add(partition, *last));
         self.own_rounds.add(laid_over_by(contributions), &mut seen.through);
+        self.add_behind(contributions, &mut seen.through);
         self.resting.complete(&mut seen);
         seen.through.bring_over()
+    }
+
+    /// Adds what transactions rest on behind which positions are to stand.
+    fn add_behind(&self, contributions: &[&Contribution], round: &mut Round) {
+        let behind = contributions.iter().flat_map(|one| &one.behind);
+        let transactions = behind.flat_map(|(partition, last)| partition.log().committed_through(*last));
+        self.own_rounds.add(transactions, round);
     }
 
     /// Has what a commit has seen be durable with it, if it is to be.
@@ -167,6 +175,9 @@ impl Transactions {
         };
         let written = open.places.values().filter(|written| !is_kept(written));
         written.for_each(|written| seen.add(&written.partition, written.last));
+        if deciding.is_for_disk() {
+            self.add_behind(contributions, &mut seen.through);
+        }
         let decision = Decision {
             name: &deciding.named.name,
             producer: open.producer,

@@ -1,12 +1,14 @@
 //! Backups and restores on disks that fail and lose power. `ANNALS_BACKUP_CUTS` says how many states of each moment are tried.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use annals::backup::{Backup, RestoreOptions};
 use annals::io::FileSystem;
-use annals::{CleanupPolicy, Error, Isolation, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, Error, Isolation, Record, Store, TopicConfig, WhenFull};
 use annals_testing::power_cut::{Change, Disk, Observer};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
 
@@ -238,6 +240,60 @@ fn each_call_of_a_backup_that_fails_is_told_and_harms_nothing() {
         }
     }
     assert!(CALLS.iter().all(|call| failures[call] > 0), "{failures:?}");
+}
+
+/// A second panic while the first one is on its way through the thread would end the process.
+#[test]
+fn a_disk_that_panics_at_every_call_ends_a_backup_and_not_the_process() {
+    for call in
+        [Call::Create, Call::Write, Call::Sync, Call::SyncDir, Call::CreateDir, Call::Rename, Call::List]
+    {
+        let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+        let shared: Arc<dyn FileSystem> = Arc::clone(&disk) as _;
+        let store = filled(&shared);
+        disk.forget();
+        store.backup("/copy").unwrap();
+        let count = disk.count(call, "/copy");
+        clear(&shared, "/copy");
+        for nth in 0..count {
+            disk.fail(&[call, Call::Remove, Call::Rename], "/copy", (nth, Times::ForEver), Fault::Panic);
+            drop(catch_unwind(AssertUnwindSafe(|| store.backup("/copy"))));
+            disk.heal();
+            clear(&shared, "/copy");
+        }
+        store.backup("/copy").unwrap();
+    }
+}
+
+/// What has left two topics meanwhile goes when they are held no more.
+#[test]
+fn files_that_cannot_be_removed_without_a_panic_end_a_backup_and_not_the_process() {
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let store = open(&(Arc::clone(&disk) as _), "/live").unwrap();
+    let config = || TopicConfig::new().segment_bytes(500).size_limit(2000, WhenFull::DropOldest);
+    let fill = |topic: &str| {
+        (0..100).for_each(|_| _ = store.producer().send(Record::to(topic).value("a job of many")).unwrap());
+    };
+    for topic in ["one", "other"] {
+        store.create_topic(topic, config()).unwrap();
+        fill(topic);
+    }
+    let mut is_first = true;
+    let backed_up = catch_unwind(AssertUnwindSafe(|| {
+        let backup = store.backup_builder().progress(|_| {
+            if std::mem::take(&mut is_first) {
+                ["one", "other"].into_iter().for_each(fill);
+                disk.fail(&[Call::Remove], "/live", (0, Times::ForEver), Fault::Panic);
+            }
+            ControlFlow::Continue(())
+        });
+        backup.run("/copy")
+    }));
+    assert!(backed_up.is_err());
+    disk.heal();
+    store.maintain().unwrap();
+    ["one", "other"].into_iter().for_each(fill);
+    store.backup("/again").unwrap();
 }
 
 #[test]

@@ -67,6 +67,29 @@ fn a_topic_that_drops_its_oldest_goes_on_dropping_under_a_hold_and_its_files_go_
     assert_eq!(super::records(&jobs).first().unwrap().0, jobs.start());
 }
 
+/// What was left to do to files was done by the first append, whoever held them.
+#[test]
+fn the_first_append_of_a_life_took_files_away_under_a_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let store = open();
+    let config = TopicConfig::new().segment_bytes(500).size_limit(2000, WhenFull::DropOldest);
+    store.create_topic("jobs", config).unwrap();
+    let held = store.hold_maintenance().unwrap();
+    for number in 0..200 {
+        store.producer().send(Record::to("jobs").value(&format!("job {number} of many"))).unwrap();
+    }
+    store.close().unwrap();
+    drop((held, store));
+    let store = open();
+    let held = store.hold_maintenance().unwrap();
+    let before = files(&store, "jobs-0");
+    store.producer().send(Record::to("jobs").value("one more")).unwrap();
+    let after = files(&store, "jobs-0");
+    assert!(before.iter().all(|file| after.contains(file)), "{before:?}, then {after:?}");
+    drop(held);
+}
+
 #[test]
 fn what_fell_due_under_a_hold_does_not_wait_for_another_interval() {
     let dir = tempfile::tempdir().unwrap();

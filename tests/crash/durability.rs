@@ -10,6 +10,8 @@
 )]
 
 #[cfg(test)]
+mod chained;
+#[cfg(test)]
 mod derived;
 #[cfg(test)]
 mod every_call;
@@ -19,6 +21,8 @@ mod half_written;
 mod limits;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod panicked_burial;
 #[cfg(test)]
 mod panicked_step;
 #[cfg(test)]

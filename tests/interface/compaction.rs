@@ -7,12 +7,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use annals::io::ManualClock;
 use annals::{CleanupPolicy, Codec, Durability, Error, OwnedRecord, Record, Store, Topic, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 const EVENTS: &str = include_str!("../../examples/data/earthquakes.tsv");
 /// 2024-01-01.
@@ -354,4 +356,26 @@ fn the_latest_values_leave_no_key_out_when_a_compaction_comes_between() {
         .filter(|key| keys.binary_search(&key.as_bytes().to_vec()).is_err())
         .collect();
     assert_eq!(missing, [""; 0], "of {found}");
+}
+
+/// A rewrite that panics leaves what it had begun: with records in it that are to be gone.
+#[test]
+fn a_rewrite_that_panicked_left_a_file_that_nobody_removed() {
+    let memory = MemoryFileSystem::new();
+    let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("table", compacted().segment_bytes(4 << 20)).unwrap();
+    let value = vec![b'x'; 100 << 10];
+    let partition = topic.partition(0).unwrap();
+    for number in 0..90_u32 {
+        let key = (number / 2).to_string();
+        partition.append(&[Record::new().key(&key).value(&value)], Durability::Os).unwrap();
+    }
+    let begun = || memory.files().keys().filter(|path| path.contains(".cleaned")).count();
+    disk.fail(&[Call::Write], ".cleaned", (1, Times::Once), Fault::Panic);
+    assert!(catch_unwind(AssertUnwindSafe(|| topic.compact())).is_err());
+    disk.heal();
+    assert_eq!(begun(), 1);
+    assert!(partition.delete_records(partition.end()).unwrap().is_freed);
+    assert_eq!(begun(), 0, "deleted, and on the disk");
 }

@@ -2,14 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annals::io::{FileSystem, ManualClock};
-use annals::{Durability, Enqueuer, Record, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+use annals::{Durability, Enqueuer, Record, Store, StoreBuilder, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSystem, Times};
 
 fn open(disk: Arc<dyn FileSystem>, clock: &Arc<ManualClock>) -> (Store, Enqueuer) {
-    let store = Store::builder("/store").file_system(disk).clock(Arc::clone(clock) as _).maintain_by_hand();
+    let store = Store::builder("/store").file_system(disk).clock(Arc::clone(clock) as _);
+    with_jobs(store.maintain_by_hand())
+}
+
+fn with_jobs(store: StoreBuilder) -> (Store, Enqueuer) {
     let store = store.open().unwrap();
     store.ensure_topic("jobs", TopicConfig::new()).unwrap();
     let jobs = store.enqueuer_builder("jobs").unique_within(Duration::from_secs(1_000_000), 1000);
@@ -103,4 +107,77 @@ fn a_record_for_later_is_delivered_where_its_sender_panicked_behind_its_write() 
         assert_eq!(records.into_iter().count(), 2, "write {nth}");
     }
     assert!(behind > 0, "none panics behind its write");
+}
+
+/// In the same life: its transaction takes effect when it is taken up again, and by then its step was looked at, and there was nothing to be seen.
+/// What panics is the sync of what an earlier life has left, with which nothing is lost; which of them is synced on the sender's own thread is up to their ids.
+#[test]
+fn a_record_for_later_is_delivered_where_its_sender_panicked_behind_its_decision() {
+    for attempt in 0.. {
+        assert!(attempt < 200, "none panics behind its decision");
+        let (disk, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_700_000_000_000)));
+        let (store, jobs) = open(Arc::new(disk.clone()), &clock);
+        jobs.deliver_once_after("0", Record::new().value("0"), Duration::from_millis(500)).unwrap();
+        let mut tx = store.transaction("t").unwrap();
+        for topic in (0..20).map(|number| format!("left {number}").replace(' ', "-")) {
+            store.create_topic(&topic, TopicConfig::new()).unwrap();
+            tx.send(Record::to(&topic).value("t")).unwrap();
+        }
+        tx.commit().unwrap();
+        let faulty = FaultyFileSystem::over(Arc::new(MemoryFileSystem::over(&Image::new(disk.files()))));
+        let (store, jobs) = open(Arc::clone(&faulty) as _, &clock);
+        faulty.fail(&[Call::Sync], "left-", (0, Times::ForEver), Fault::Panic);
+        let wait = Duration::from_secs(1);
+        let sent =
+            catch_unwind(AssertUnwindSafe(|| jobs.deliver_once_after("x", Record::new().value("x"), wait)));
+        faulty.heal();
+        if sent.is_ok() {
+            continue;
+        }
+        drop(store.maintain());
+        std::thread::sleep(Duration::from_millis(1100));
+        for _ in 0..60 {
+            drop(store.maintain());
+            clock.advance(Duration::from_millis(50));
+        }
+        let records = store.topic("jobs").unwrap().partition(0).unwrap().read(..).unwrap();
+        assert_eq!(records.into_iter().count(), 2);
+        return;
+    }
+}
+
+/// It stands behind one with an id that is refused in the middle, and its step was looked at before that one was.
+#[test]
+fn a_record_for_later_is_delivered_behind_one_that_was_refused_in_the_middle() {
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let faulty = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+    let store = Store::builder("/store").file_system(Arc::clone(&faulty) as _);
+    let (store, jobs) = with_jobs(store.clock(Arc::clone(&clock) as _));
+    jobs.deliver_once_after("0", Record::new().value("0"), Duration::from_millis(20)).unwrap();
+    let partition = store.topic("jobs").unwrap().partition(0).unwrap();
+    let begun = Instant::now();
+    while partition.end() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the first comes");
+        clock.advance(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let gate = Arc::new(Gate::default());
+    let (refused, wait) = (Fault::HoldThenError(Arc::clone(&gate), 28), Duration::from_millis(20));
+    faulty.fail(&[Call::Write], "__transaction_state", (0, Times::Once), refused);
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(|| jobs.deliver_once_after("x", Record::new().value("x"), wait));
+        gate.await_arrival();
+        store.schedule().deliver_after(Record::to("jobs").value("y"), wait).unwrap();
+        clock.advance(Duration::from_millis(40));
+        std::thread::sleep(Duration::from_millis(300));
+        gate.open();
+        assert!(sent.join().unwrap().is_err());
+    });
+    for _ in 0..60 {
+        std::thread::sleep(Duration::from_millis(20));
+        clock.advance(Duration::from_millis(50));
+    }
+    let records = partition.read(..).unwrap();
+    let values: Vec<_> = records.into_iter().map(|record| record.unwrap().value.unwrap()).collect();
+    assert_eq!(values, [b"0", b"y"]);
 }

@@ -109,6 +109,8 @@ impl Log {
         let most = if ranges.is_empty() { 0 } else { usize::MAX };
         let part = Part { most, settings, ..Part::default() };
         let report = self.sift_part(&OtherOffsets(ranges), &part)?;
+        // Of an earlier call, perhaps, with these records in it.
+        self.remove_left_by_rewrites()?;
         self.remove_obsolete_or_owe();
         self.note_reclaimed(report.bytes);
         Ok(report)

@@ -82,6 +82,15 @@ pub(super) struct Rewriter<'a> {
     batches: BatchRewriter,
 }
 
+impl Drop for Rewriter<'_> {
+    fn drop(&mut self) {
+        // Whatever had begun is a file that nobody gives its name, and that nobody has thrown away.
+        if std::thread::panicking() {
+            self.log.upkeeps.note_unfinished();
+        }
+    }
+}
+
 /// A run half done.
 struct Progress {
     /// Begun with the first change: a run that does not change is not written.

@@ -48,7 +48,7 @@ impl Log {
     }
 
     /// What rewrites could not remove that did not come to their end.
-    fn remove_left_by_rewrites(&self) -> Result<()> {
+    pub(super) fn remove_left_by_rewrites(&self) -> Result<()> {
         if !self.upkeeps.has_unfinished() {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::SegmentSummary;
+use crate::io::in_drop;
 use crate::locks::Ordering;
 use crate::log::log::Log;
 
@@ -29,7 +30,7 @@ impl Drop for Hold {
         }
         drop(held_back);
         // What left the log meanwhile.
-        self.0.remove_obsolete_or_owe();
+        in_drop(|| _ = self.0.remove_obsolete_or_owe());
     }
 }
 

@@ -16,7 +16,7 @@ use crate::log::cut::hold::Hold;
 use crate::log::log::Log;
 use crate::log::open::recovery::LastClose;
 use crate::log::write::accumulator::Accumulator;
-use crate::log::write::writer::Phase;
+use crate::log::write::writer::{Phase, Writer};
 use crate::types::{Offset, TopicPartition};
 
 /// How often all locks are let go of because one is not free, before it is waited for.
@@ -53,17 +53,30 @@ impl Log {
     pub(crate) fn hold_for_copy(self: &Arc<Self>) -> Result<HeldLog> {
         self.check_poison()?;
         let mut writer = self.writer.lock();
+        self.set_in_order(&mut writer, |_| true)?;
+        let table = writer.phase.state().cloned().ok_or_else(|| self.closed())?;
+        Ok(HeldLog { hold: self.hold(), table })
+    }
+
+    /// Has done what the first append would do to files that others are about to look at: those of segments are cut, get other names, or go. A
+    /// partition that is poisoned takes no append.
+    pub(crate) fn settle_before_hold(&self) -> Result<()> {
+        if self.check_poison().is_err() {
+            return Ok(());
+        }
+        self.set_in_order(&mut self.writer.lock(), |state| state.obsolete.is_empty())
+    }
+
+    fn set_in_order(&self, writer: &mut Writer, has_no_more: fn(&PartitionState) -> bool) -> Result<()> {
         let is_in_order = match &writer.phase {
             Phase::Untouched(found) => {
-                matches!(found.last_close, LastClose::Clean(_)) && found.state.state().pending.is_empty()
+                let state = found.state.state();
+                let is_clean = matches!(found.last_close, LastClose::Clean(_));
+                is_clean && state.pending.is_empty() && has_no_more(state)
             }
             Phase::Open(_) | Phase::Followed(_) | Phase::Closed => true,
         };
-        if !is_in_order {
-            self.opened(&mut writer)?;
-        }
-        let table = writer.phase.state().cloned().ok_or_else(|| self.closed())?;
-        Ok(HeldLog { hold: self.hold(), table })
+        if is_in_order { Ok(()) } else { self.opened(writer).map(drop) }
     }
 
     /// Cuts through all of them, which are in the order in which transactions lock partitions.

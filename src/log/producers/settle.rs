@@ -13,13 +13,13 @@ impl Log {
     /// once more. Those that have their ends here do.
     pub(crate) fn settle_through(&self, last: Offset) -> Result<()> {
         self.check_process()?;
-        self.settle_those(&self.committed_between(0, last))
+        self.settle_those(&self.committed_through(last))
     }
 
     /// What that waits for, for a task.
     pub(crate) fn await_settled(&self, last: Offset) -> Result<RestsOn> {
         self.check_process()?;
-        self.clearing.await_kept(&self.committed_between(0, last))
+        self.clearing.await_kept(&self.committed_through(last))
     }
 
     /// Has those survive a power cut that have put something here at these offsets. What becomes of others is nothing to whoever asks.
@@ -45,6 +45,20 @@ impl Log {
     pub(crate) fn committed_at(&self, offsets: &[Offset]) -> BTreeSet<TransactionId> {
         let producers = self.producers.lock();
         offsets.iter().flat_map(|offset| producers.committed_in(*offset, *offset)).map(|(_, id)| id).collect()
+    }
+
+    /// The same of those that had something here at an offset from one to before another, also where that was taken out since: whoever has read it
+    /// follows from it.
+    pub(crate) fn committed_in(&self, from: Offset, before: Offset) -> BTreeSet<TransactionId> {
+        if from >= before {
+            return BTreeSet::new();
+        }
+        self.producers.lock().committed_in(from, before - 1).map(|(_, id)| id).collect()
+    }
+
+    /// The same of those that have something here up to an offset.
+    pub(crate) fn committed_through(&self, last: Offset) -> BTreeSet<TransactionId> {
+        self.committed_between(0, last)
     }
 
     /// The same of those that have something here from one offset to another. What was taken out already is no concern of whoever asks.

@@ -1,5 +1,6 @@
 //! Queues, from the inside.
 
+mod forgotten;
 mod lives;
 mod model;
 mod order;

@@ -56,6 +56,7 @@ impl Participant for Adding {
             partition: self.partition.clone(),
             entries,
             inputs,
+            behind: Vec::new(),
             owners: vec![b"sum".to_vec()],
             laid_over: Vec::new(),
             written_in: WrittenIn::default(),

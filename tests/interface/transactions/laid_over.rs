@@ -47,6 +47,16 @@ impl World {
         Self::over(left, self.clock)
     }
 
+    /// A kill, and what was not synced of the files in that directory is lost with it.
+    pub(super) fn after_a_kill_that_loses(self, place: &str) -> Self {
+        let is_lost = |path: &String| path.contains(&format!("/{place}/"));
+        let (mut files, durable) = (self.memory.files(), self.memory.durable_files());
+        files.retain(|path, _| !is_lost(path));
+        files.extend(durable.into_iter().filter(|(path, _)| is_lost(path)));
+        std::mem::forget(self.store);
+        Self::over(MemoryFileSystem::over(&Image::new(files)), self.clock)
+    }
+
     pub(super) fn partition(&self, topic: &str) -> Partition {
         self.store.topic(topic).unwrap().partition(0).unwrap()
     }

@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod adopted;
+#[cfg(test)]
+mod again;
 mod deleted;
 mod ends;
 mod figures;
@@ -22,6 +24,7 @@ mod panics;
 mod poisoned;
 mod room;
 mod seen;
+mod set_back;
 mod together;
 mod told;
 mod undecided;

@@ -114,19 +114,43 @@ fn what_a_group_has_read_stayed_for_a_decision_that_has_nothing_to_do_with_it() 
 fn what_a_group_has_read_stays_where_its_commit_rests_on_what_cannot_be_synced() {
     let world = World::new();
     world.fill("full", 40);
-    let mut readers = world.consumer("readers", &["full"]);
+    let readers = world.consumer("readers", &["full"]);
     let mut tx = world.begin("step", &["frail", "s"]);
     tx.commit_offsets(&readers).unwrap();
     tx.commit().unwrap();
     world.poison();
     is_poisoned(world.store.apply_retention());
     assert_eq!(world.partition("full").start(), 0, "a power cut takes the commit back");
-    // One that rests on nothing else goes over it.
-    world.fill("full", 1);
-    while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
-    readers.commit().unwrap();
-    drop(world.store.apply_retention());
-    assert!(world.partition("full").start() > 0);
+}
+
+/// A commit at `Os` stands over the position of a transaction that is taken back. Whoever sees that the work was not done finds what it was to be
+/// done with.
+#[test]
+fn what_a_group_has_read_went_for_a_commit_over_work_that_a_power_cut_took_back() {
+    for kills in [false, true] {
+        let mut world = World::new();
+        world.fill("full", 40);
+        let mut readers = world.consumer("readers", &["full"]);
+        let mut tx = world.begin("step", &["frail", "s"]);
+        tx.commit_offsets(&readers).unwrap();
+        tx.commit().unwrap();
+        world.fill("full", 1);
+        while !readers.poll(Duration::ZERO).unwrap().is_empty() {}
+        world.poison();
+        readers.commit().unwrap();
+        drop(readers);
+        if kills {
+            world = world.killed();
+            world.disk.fail(&[Call::Sync], "frail-0", (0, Times::ForEver), Fault::Error(EIO));
+        }
+        assert_eq!(world.store.committed("readers")[&("full", 0).into()].offset, 41);
+        let told = world.store.apply_retention();
+        assert_eq!((world.partition("full").start(), told.is_err()), (0, true), "killed: {kills}: {told:?}");
+        // Once the store is opened again it is taken back, or durable.
+        let world = world.killed();
+        world.store.apply_retention().unwrap();
+        assert!(world.partition("full").start() > 0);
+    }
 }
 
 #[test]

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "first-append-changes-files-that-are-held",
+        file: "src/topic/topics.rs",
+        good: "match log.settle_before_hold() {",
+        bad: "match log.check_open() {",
+        caught_by: &[tests("backup", &["holds::the_first_append"])],
+    },
+    Bug {
         name: "cut-without-a-barrier",
         file: "src/log/cut/point.rs",
         good: "            let held: Option<Vec<_>> =",

@@ -33,8 +33,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "position-that-stays-keeps-others-from-being-committed",
         file: "src/group/pending.rs",
-        good: "if done.is_some_and(|done| self.stays(committed, (partition, *done), clearing)) {",
-        bad: "if done.is_some_and(|done| self.stays(committed, (partition, *done), clearing)) && false {",
+        good: "if there.is_some_and(|commit| stays(commit, partition, clearing)) {",
+        bad: "if there.is_some_and(|commit| stays(commit, partition, clearing)) && false {",
         caught_by: &[POISONED],
     },
     Bug {

@@ -20,6 +20,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["once_later::each_is_there_once"])],
     },
     Bug {
+        name: "a-deletion-asks-for-each-topic-with-ids",
+        file: "src/share/id_log.rs",
+        good: "rings.retain(|topic, _| there.contains(topic));",
+        bad: "rings.retain(|topic, _| there.is_empty() || !matches!(self.topics.by_id(*topic), Ok(None)));",
+        caught_by: &[tests("lib", &["share::tests::forgotten"])],
+    },
+    Bug {
         name: "what-is-sent-while-ids-are-written-is-taken-out",
         file: "src/log/retain/needed.rs",
         good: "if self.needed_from() >= below {\n                return Ok(());",
@@ -211,8 +218,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ids-forgotten-of-a-topic-that-cannot-be-opened",
         file: "src/share/id_log.rs",
-        good: "matches!(self.topics.by_id(topic), Ok(None))",
-        bad: "self.topics.opened(topic).is_none()",
+        good: "let gone = found.gone(&self.topics.ids()?);",
+        bad: "let gone = found.gone(&self.topics.all().iter().map(Topic::id).collect());",
         caught_by: &[tests("queue", &["ids_kept::ids_of_a_topic"])],
     },
 ];

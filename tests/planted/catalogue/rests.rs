@@ -4,6 +4,71 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "who-is-in-the-middle-of-it-is-told-that-all-is-durable",
+        file: "src/transaction/finish.rs",
+        good: "else { return self.own_rounds.check_all_durable() };",
+        bad: "else { return Ok(()) };",
+        caught_by: &[tests("interface", &["transactions::again::"])],
+    },
+    Bug {
+        name: "message-handed-out-again-beside-its-letter-after-a-panic",
+        file: "src/share/burying.rs",
+        good: "Some(Outcome::Applied) => self.take_effect(),",
+        bad: "Some(Outcome::Applied) => {}",
+        caught_by: &[tests("crash", &["durability::panicked_burial::"])],
+    },
+    Bug {
+        name: "readers-of-what-was-left-wait-for-what-is-gone",
+        file: "src/log/follow/left.rs",
+        good: "ending(one).is_none() && one.last >= start;",
+        bad: "ending(one).is_none() && one.last >= start - start;",
+        caught_by: &[tests("processes", &["left::readers_of_what_a_dead_owner"])],
+    },
+    Bug {
+        name: "position-outlives-the-transaction-that-wrote-its-input",
+        file: "src/group/pending.rs",
+        good: "wanted.follows.extend(read.into_iter().flatten());",
+        bad: "_ = read;",
+        caught_by: &[tests(
+            "crash",
+            &["durability::chained::a_step_stood", "durability::chained::a_step_that"],
+        )],
+    },
+    Bug {
+        name: "answer-outlives-the-transaction-that-wrote-its-message",
+        file: "src/share/participant.rs",
+        good: "follows.append(&mut place.partition.log().committed_at(&offsets));",
+        bad: "_ = offsets;",
+        caught_by: &[tests(
+            "crash",
+            &["durability::chained::a_step_stood", "durability::chained::a_step_that"],
+        )],
+    },
+    Bug {
+        name: "dead-letter-outlives-the-transaction-that-wrote-its-message",
+        file: "src/share/burial.rs",
+        good: "place.partition.log().committed_at(&offsets).into_iter().collect();",
+        bad: "place.partition.log().committed_at(&[]).into_iter().collect();",
+        caught_by: &[tests("crash", &["durability::chained::a_dead_letter"])],
+    },
+    Bug {
+        name: "position-at-disk-told-before-what-it-stands-behind",
+        file: "src/transaction/deciding.rs",
+        good: "let behind = contributions.iter().flat_map(|one| &one.behind);",
+        bad: "let behind = contributions.iter().take(0).flat_map(|one| &one.behind);",
+        caught_by: &[tests("crash", &["durability::chained::a_step_at_disk_was_told"])],
+    },
+    Bug {
+        name: "retention-by-consumption-goes-by-what-a-commit-goes-over",
+        file: "src/group/consumed.rs",
+        good: "commits().flat_map(|one| [one.written_in, one.moved_in]).flatten().collect();",
+        bad: "commits().filter_map(|one| one.written_in).collect();",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::poisoned::what_a_group_has_read_went_for_a_commit"],
+        )],
+    },
+    Bug {
         name: "what-a-transaction-has-committed-is-not-done-before-the-next-poll",
         file: "src/consumer/commit.rs",
         good: "one.untouched(self.endings.done(&one.partition))?;",

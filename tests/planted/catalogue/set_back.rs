@@ -81,6 +81,22 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["set_back::a_consumer_that_looked_up"])],
     },
     Bug {
+        name: "position-that-is-set-back-forgets-the-work-below-it",
+        file: "src/group/groups.rs",
+        good: "Commit::outside(&partition, at).over(Some(commit))",
+        bad: "Commit::outside(&partition, at)",
+        caught_by: &[
+            tests(
+                "interface",
+                &["transactions::set_back::a_commit_at_disk_over_a_position_that_was_set_back_did"],
+            ),
+            tests(
+                "interface",
+                &["transactions::set_back::a_commit_at_disk_over_a_position_that_was_set_back_has"],
+            ),
+        ],
+    },
+    Bug {
         name: "beginning-elsewhere-as-it-was-seen-last",
         file: "src/log/read/committed.rs",
         good: "        self.look().map_err(|error| self.explain(error))?;\n        Ok(self.start())",

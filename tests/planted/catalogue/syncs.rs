@@ -4,6 +4,27 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "second-panic-of-a-backup-ends-the-process",
+        file: "src/backup/target.rs",
+        good: "in_drop(|| drop(self.clear()));",
+        bad: "drop(self.clear());\n            in_drop(|| ());",
+        caught_by: &[tests("backup", &["faults::a_disk_that_panics"])],
+    },
+    Bug {
+        name: "second-panic-of-what-was-held-ends-the-process",
+        file: "src/log/cut/hold.rs",
+        good: "in_drop(|| _ = self.0.remove_obsolete_or_owe());",
+        bad: "self.0.remove_obsolete_or_owe();\n        in_drop(|| ());",
+        caught_by: &[tests("backup", &["faults::files_that_cannot"])],
+    },
+    Bug {
+        name: "file-of-a-rewrite-that-panicked-is-owed-by-nobody",
+        file: "src/log/compaction/rewrite.rs",
+        good: "if std::thread::panicking() {",
+        bad: "if false {",
+        caught_by: &[tests("interface", &["compaction::a_rewrite_that_panicked"])],
+    },
+    Bug {
         name: "flush-of-several-tells-a-loss-of-what-is-poisoned-or-gone",
         file: "src/topic/flushing.rs",
         good: "partitions.iter().filter(|partition| partition.log().check_poison().is_ok()).try_for_each(told)",

@@ -13,8 +13,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "threads-of-a-reader-stay",
         file: "src/store/reader.rs",
-        good: "self.topics.agenda().stop_tasks();",
-        bad: "",
+        good: "inner.topics.agenda().stop_tasks(),",
+        bad: "drop(inner),",
         caught_by: &[tests("tasks", &["elsewhere::the_threads"])],
     },
     Bug {

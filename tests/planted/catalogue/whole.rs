@@ -22,8 +22,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "panic-of-an-open-that-leaves-its-threads",
         file: "src/store/store.rs",
-        good: "        drop(self.close());",
-        bad: "        if !std::thread::panicking() {\n            drop(self.close());\n        }",
+        good: "        in_drop(|| drop(self.close()));",
+        bad: "        if !std::thread::panicking() {\n            in_drop(|| drop(self.close()));\n        }",
         caught_by: &[tests("crash", &["panics::whole_store::an_open_that_panics"])],
     },
     Bug {
