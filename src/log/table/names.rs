@@ -86,7 +86,11 @@ pub(in crate::log) fn remove_each(
     directory: &Directory,
     names: impl IntoIterator<Item = String>,
 ) -> Result<()> {
-    names.into_iter().fold(Ok(()), |outcome, name| outcome.and(directory.remove_if_there(&name)))
+    let mut outcome = Ok(());
+    for name in names {
+        outcome = outcome.and(directory.remove_if_there(&name));
+    }
+    outcome
 }
 
 /// The names of what is derived from a `.log`, be it there or not.
