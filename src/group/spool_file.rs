@@ -21,6 +21,7 @@ pub(super) const SPOOL_FILE: &str = "annals.spool";
 const MOST_BYTES: usize = 256 << 20;
 /// How long a process waits for others that append.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const BETWEEN_TRIES: Duration = Duration::from_micros(100);
 /// The byte of the file that is locked while it is synced. Byte locks hang on the file, not on its name.
 const SYNC_BYTE: u64 = 0;
 
@@ -33,8 +34,8 @@ pub(super) struct SpoolFile {
     most_bytes: usize,
     /// The last wait for others was in vain.
     is_stuck: AtomicBool,
-    /// The last wait for another's sync was.
-    is_sync_stuck: AtomicBool,
+    /// Where a sync of another stands, and until when that is waited for: all wait until the same moment, as long as nothing goes on.
+    standing: Mutex<Option<(SpoolHead, Deadline)>>,
     /// Held over every change: the lock of the file is the process's, not the thread's.
     changing: Mutex<Known>,
     /// Held for reading over each append and its sync, before the lock on changes.
@@ -56,33 +57,6 @@ pub(super) struct Found {
     pub(super) commits: Vec<Vec<SpooledRecord>>,
     end: usize,
     last: Option<FrameMark>,
-}
-
-/// A wait for other processes.
-struct Waits<'a> {
-    deadline: Deadline,
-    /// Whether the last one was in vain.
-    is_stuck: &'a AtomicBool,
-}
-
-impl<'a> Waits<'a> {
-    fn begin(is_stuck: &'a AtomicBool) -> Self {
-        let most = if is_stuck.load(Ordering::Relaxed) { Duration::ZERO } else { LONGEST_WAIT };
-        Self { deadline: Deadline::after(most), is_stuck }
-    }
-
-    fn on(&self, too_long: impl FnOnce() -> Error) -> Result<()> {
-        if self.deadline.has_passed() {
-            self.is_stuck.store(true, Ordering::Relaxed);
-            return Err(too_long());
-        }
-        pause(Duration::from_micros(100));
-        Ok(())
-    }
-
-    fn end(self) {
-        self.is_stuck.store(false, Ordering::Relaxed);
-    }
 }
 
 /// The spool is this thread's to change.
@@ -115,7 +89,7 @@ impl SpoolFile {
             locks,
             most_bytes: MOST_BYTES,
             is_stuck: AtomicBool::new(false),
-            is_sync_stuck: AtomicBool::new(false),
+            standing: Mutex::default(),
             changing: Mutex::default(),
             appends: RwLock::new(()),
         }
@@ -129,11 +103,16 @@ impl SpoolFile {
     /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
     fn hold(&self) -> Result<Held<'_>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
-        let waits = Waits::begin(&self.is_stuck);
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
         while !locks.try_lock_spool()? {
-            waits.on(|| self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"))?;
+            if deadline.has_passed() {
+                self.is_stuck.store(true, Ordering::Relaxed);
+                return Err(self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"));
+            }
+            pause(BETWEEN_TRIES);
         }
-        waits.end();
+        self.is_stuck.store(false, Ordering::Relaxed);
         Ok(Held { locks: Some(locks) })
     }
 
@@ -273,21 +252,32 @@ impl SpoolFile {
     }
 
     /// Waits until nobody else syncs that file; `None` when somebody has synced what lies below `end`. Where another was not done in time,
-    /// as one that is stopped, it is not waited for again before it is.
+    /// as one that is stopped, nobody waits again for what the file says it is at: the next one may be healthy, and says something else.
     fn begin_sync<'a>(&self, file: &'a File, end: usize) -> Result<Option<Syncing<'a>>> {
         if self.locks.is_none() {
             return Ok(Some(Syncing { locked: None }));
         }
-        let waits = Waits::begin(&self.is_sync_stuck);
         while !file.try_lock_byte(SYNC_BYTE)? {
-            if self.head_of(file)?.marks.durable() >= end {
+            let head = self.head_of(file)?;
+            if head.marks.durable() >= end {
                 return Ok(None);
             }
-            let why = "another process has begun a sync of it, and is not done";
-            waits.on(|| self.error("sync", ErrorKind::TimedOut, why))?;
+            if self.standing_until(head).has_passed() {
+                let why = "another process has begun a sync of it, and is not done";
+                return Err(self.error("sync", ErrorKind::TimedOut, why));
+            }
+            pause(BETWEEN_TRIES);
         }
-        waits.end();
+        *self.standing.lock() = None;
         Ok(Some(Syncing { locked: Some(file) }))
+    }
+
+    /// Until when those wait who find this head while another syncs the file.
+    fn standing_until(&self, now: SpoolHead) -> Deadline {
+        let mut standing = self.standing.lock();
+        let known = standing.take().filter(|(seen, _)| *seen == now);
+        let (_, until) = standing.insert(known.unwrap_or_else(|| (now, Deadline::after(LONGEST_WAIT))));
+        *until
     }
 
     /// Nobody knows what of the file of that id is on the disk. The frame is, and what lay below its end, when this returns.

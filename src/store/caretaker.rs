@@ -167,7 +167,10 @@ impl Caretaker {
         });
         rolled?;
         consumed?;
-        retained
+        let report = retained?;
+        // All of it: what a roll waits for is not over with what another part of it has done.
+        partition.log().upkeeps.note_success(Upkeep::Retention);
+        Ok(report)
     }
 
     pub(super) fn stats(&self, open_transactions: Vec<TransactionStats>) -> Result<StoreStats> {

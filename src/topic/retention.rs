@@ -1,7 +1,7 @@
 //! Retention as the users of topics and partitions see it.
 
 use crate::error::Result;
-use crate::log::{DeleteReport, RetentionPolicy, RetentionReport, Upkeep};
+use crate::log::{DeleteReport, RetentionPolicy, RetentionReport};
 use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 use crate::types::Offset;
@@ -19,14 +19,12 @@ impl Partition {
     }
 
     /// Removes what the policy does not keep, which is asked for when nobody can change the topic's settings.
-    pub(crate) fn apply_retention(&self, ask: impl FnOnce() -> RetentionPolicy) -> Result<RetentionReport> {
+    pub(crate) fn apply_retention(&self, ask: impl Fn() -> RetentionPolicy) -> Result<RetentionReport> {
         self.log().check_process()?;
         self.log().check_maintained()?;
         let retained = self.log().apply_retention(ask);
         self.log().after_removal();
-        let report = retained.map_err(|error| error.in_partition(self.topic_partition()))?;
-        self.log().upkeeps.note_success(Upkeep::Retention);
-        Ok(report)
+        retained.map_err(|error| error.in_partition(self.topic_partition()))
     }
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes, and their bytes are

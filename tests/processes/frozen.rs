@@ -10,7 +10,7 @@ use annals::{Consumer, Durability, Error, PartitionView, Query, StartFrom, Store
 
 use crate::common::now;
 use crate::groups::member;
-use crate::world::{ORDERS, attached, send};
+use crate::world::{ORDERS, attach, attached, send};
 
 /// Bytes of the head of the page, of a slot, and where in it the end stands.
 const HEAD: u64 = 4096;
@@ -122,5 +122,40 @@ fn each_commit_at_disk_waited_for_a_process_that_is_frozen_in_the_sync_of_anothe
     commit(&mut other, 6).unwrap();
     spool.unlock_byte(0).unwrap();
     commit(&mut billing, 5).unwrap();
+    assert_eq!(reader.committed("billing")[&(ORDERS, 0).into()].offset, 5);
+}
+
+/// The process goes on, and others sync beside this one: each of their syncs takes a moment.
+#[test]
+fn commits_at_disk_failed_beside_healthy_syncs_after_a_process_was_frozen_in_one() {
+    let (dir, _store, reader) = attached(7);
+    let other = attach(dir.path());
+    let at_disk = |reader: &StoreReader, group: &str| {
+        let builder = reader.consumer_builder().group(group).commit_durability(Durability::Disk);
+        let mut consumer = builder.build().unwrap();
+        consumer.assign([(ORDERS, 0)]).unwrap();
+        consumer
+    };
+    let commit = |consumer: &mut Consumer, offset| consumer.commit_offsets([((ORDERS, 0).into(), offset)]);
+    let (mut billing, mut neighbour) = (at_disk(&reader, "billing"), at_disk(&other, "neighbour"));
+    commit(&mut billing, 1).unwrap();
+    let spool = OsFileSystem.open(&dir.path().join("annals.spool"), OpenMode::ReadWrite).unwrap();
+    assert!(spool.try_lock_byte(0).unwrap());
+    for offset in 2..4 {
+        commit(&mut billing, offset).expect_err("it is not synced");
+    }
+    spool.unlock_byte(0).unwrap();
+    for offset in 4..6 {
+        commit(&mut neighbour, offset).unwrap();
+        assert!(spool.try_lock_byte(0).unwrap());
+        let began = now();
+        thread::scope(|scope| {
+            let commit = scope.spawn(|| commit(&mut billing, offset));
+            thread::sleep(Duration::from_millis(300));
+            spool.unlock_byte(0).unwrap();
+            commit.join().unwrap().expect("the neighbour was done soon");
+        });
+        assert!(now() - began < Duration::from_secs(3));
+    }
     assert_eq!(reader.committed("billing")[&(ORDERS, 0).into()].offset, 5);
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, SegmentFacts, removable};
@@ -13,7 +13,7 @@ use crate::log::table::edit::Edit;
 use crate::log::table::names;
 use crate::log::write::size_limit::WhenFull;
 use crate::log::write::writer::{Open, Phase, Writer};
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// What part of a partition's size limit is much.
 const PART_OF_LIMIT: u64 = 8;
@@ -86,65 +86,95 @@ pub struct RemovedSegment {
     pub reason: RemovalReason,
 }
 
+/// What went in one look at all segments.
+struct Swept {
+    removed: Vec<RemovedSegment>,
+    /// When the clock had been seen before.
+    seen: Timestamp,
+    clock_leapt: bool,
+    /// Whether another segment could be begun, where it had to be.
+    rolled: Result<()>,
+}
+
 impl Log {
     /// Removes what the policy does not keep, whole segments from the oldest on. A log that loses nothing is not touched.
     ///
     /// The policy is asked for under the lock that [`set_config`](Self::set_config) takes: once that has returned, nothing
     /// goes by an answer of before.
+    ///
+    /// After an error the sealed segments may have gone, where the active one was to go too and no other could be begun.
     pub(crate) fn apply_retention(
         self: &Arc<Self>,
-        ask: impl FnOnce() -> RetentionPolicy,
+        ask: impl Fn() -> RetentionPolicy,
     ) -> Result<RetentionReport> {
         self.check_poison()?;
         // Before the lock: the clock may be a program's own, and whatever it does then concerns nobody else.
         let now = self.clock.now();
-        let mut writer = self.writer.lock();
-        let policy = &ask();
-        // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
-        let seen = match policy.max_age {
-            Some(_) => self.clock_seen.swap(now.max(0), Ordering::AcqRel),
-            None => self.clock_seen.load(Ordering::Acquire),
-        };
-        let moment = Moment { start: self.start(), now, seen };
-        let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
-        let facts = self.facts(&writer)?;
-        let reasons = self.removable_now(&facts, policy, &moment);
-        let (mut removed, mut rolled) = (Vec::new(), Ok(()));
-        if !reasons.is_empty() {
-            self.opened(&mut writer)?;
-            // A crash may have left more segments than were looked at when the log was opened.
-            let facts = self.facts(&writer)?;
-            let open = self.opened(&mut writer)?;
-            let mut reasons = self.removable_now(&facts, policy, &moment);
-            if reasons.len() == facts.len() {
-                match self.roll_to_take_out(open) {
-                    Err(error) if self.poison.get().is_none() => {
-                        // What is sealed needs no other segment behind it, and may make the room for one.
-                        reasons.pop();
-                        self.keep_to_starts(&facts, &mut reasons);
-                        rolled = Err(error);
-                    }
-                    outcome => outcome?,
-                }
-            }
-            if !reasons.is_empty() {
-                self.take_out(open, reasons.len(), self.start())?;
-            }
-            self.note_start(&mut writer);
-            removed
-                .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
+        let mut swept = self.sweep(&ask, (now, None))?;
+        let mut is_freed = self.remove_obsolete_or_owe() && !self.has_obsolete();
+        // What has gone may have made the room for the segment that could not be begun.
+        if swept.rolled.as_ref().is_err_and(Error::is_disk_full) && !swept.removed.is_empty() {
+            let rest = self.sweep(&ask, (now, Some(swept.seen)))?;
+            is_freed = self.remove_obsolete_or_owe() && !self.has_obsolete();
+            swept.removed.extend(rest.removed);
+            swept.rolled = rest.rolled;
         }
-        drop(writer);
-        self.note_removed(&removed);
-        let is_freed = self.remove_obsolete_or_owe() && !self.has_obsolete();
-        rolled?;
+        swept.rolled?;
         Ok(RetentionReport {
             topic_partition: self.topic_partition.clone(),
             start: self.start(),
-            removed,
-            clock_leapt,
+            removed: swept.removed,
+            clock_leapt: swept.clock_leapt,
             is_freed,
         })
+    }
+
+    /// Takes out what the policy does not keep, once. The clock was seen at another time before: at `seen`, where this is not the first
+    /// time in a run.
+    fn sweep(
+        self: &Arc<Self>,
+        ask: impl Fn() -> RetentionPolicy,
+        (now, seen): (Timestamp, Option<Timestamp>),
+    ) -> Result<Swept> {
+        let mut writer = self.writer.lock();
+        let policy = &ask();
+        // Only a look at ages is a look at the clock: others must not make the next one believe a leap.
+        let seen = seen.unwrap_or_else(|| match policy.max_age {
+            Some(_) => self.clock_seen.swap(now.max(0), Ordering::AcqRel),
+            None => self.clock_seen.load(Ordering::Acquire),
+        });
+        let moment = Moment { start: self.start(), now, seen };
+        let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
+        let mut swept = Swept { removed: Vec::new(), seen, clock_leapt, rolled: Ok(()) };
+        let facts = self.facts(&writer)?;
+        if self.removable_now(&facts, policy, &moment).is_empty() {
+            return Ok(swept);
+        }
+        self.opened(&mut writer)?;
+        // A crash may have left more segments than were looked at when the log was opened.
+        let facts = self.facts(&writer)?;
+        let open = self.opened(&mut writer)?;
+        let mut reasons = self.removable_now(&facts, policy, &moment);
+        if reasons.len() == facts.len() {
+            match self.roll_to_take_out(open) {
+                Err(error) if self.poison.get().is_none() && !policy.is_all_or_nothing => {
+                    // What is sealed needs no other segment behind it, and may make the room for one.
+                    reasons.pop();
+                    self.keep_to_starts(&facts, &mut reasons);
+                    swept.rolled = Err(error);
+                }
+                outcome => outcome?,
+            }
+        }
+        if !reasons.is_empty() {
+            self.take_out(open, reasons.len(), self.start())?;
+        }
+        self.note_start(&mut writer);
+        drop(writer);
+        let removed = facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason));
+        swept.removed.extend(removed);
+        self.note_removed(&swept.removed);
+        Ok(swept)
     }
 
     /// Whether all of a segment lies below `offset`, so that a run which keeps nothing below it would take it out.

@@ -28,6 +28,8 @@ pub(crate) struct RetentionPolicy {
     pub(crate) max_records: Option<u64>,
     /// Nobody wants what lies below: segments wholly below it go. What lies above is not protected by it.
     pub(crate) keep_from: Option<Offset>,
+    /// Nothing goes where a segment that is to go cannot: one who is refused then has taken nothing out.
+    pub(crate) is_all_or_nothing: bool,
 }
 
 /// Why a segment went.

@@ -257,7 +257,8 @@ impl Log {
     }
 
     fn drop_oldest(self: &Arc<Self>, keep_from: Offset) -> Result<()> {
-        let policy = RetentionPolicy { keep_from: Some(keep_from), ..RetentionPolicy::default() };
+        let keep_from = Some(keep_from);
+        let policy = RetentionPolicy { keep_from, is_all_or_nothing: true, ..RetentionPolicy::default() };
         let still_drops = || {
             let limit = self.accumulator.lock().rules.size_limit;
             limit.is_some_and(|limit| limit.when_full == WhenFull::DropOldest)

@@ -167,7 +167,7 @@ fn retention_policy(text: &TopicConfig, policy: CleanupPolicy) -> Result<Retenti
         max_age,
         max_bytes: limit(text, "retention.bytes")?,
         max_records: limit(text, "annals.retention.records")?,
-        keep_from: None,
+        ..RetentionPolicy::default()
     })
 }
 

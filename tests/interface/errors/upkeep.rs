@@ -1,6 +1,6 @@
 //! One failure in the upkeep of a partition keeps nothing else from being done: what expired goes, files go, compaction runs.
 
-use annals::Partition;
+use annals::{Partition, WhenFull};
 
 use super::*;
 
@@ -82,6 +82,58 @@ fn a_roll_that_has_no_room_keeps_no_expired_segment() {
         assert_eq!((kept.partition.start(), kept.logs()), (start, logs));
         assert_eq!(kept.failing(), [0; 0]);
     }
+}
+
+#[test]
+fn retention_took_everything_that_was_sealed_and_did_not_use_the_room_for_the_rest() {
+    let kept = Kept::new(TopicConfig::new().retention(HOUR));
+    kept.clock.advance(2 * HOUR);
+    let (end, next) = (kept.partition.end(), format!("{:020}.log", kept.partition.end()));
+    // Once more where the indexes have gone.
+    for _ in 0..2 {
+        kept.files.fail_next(Call::Create, &next, ENOSPC);
+    }
+    let reports = kept.store.topic(TOPIC).expect("the topic").apply_retention().expect("there is room then");
+    assert_eq!(kept.files.armed(), 0);
+    assert_eq!((reports[0].start, reports[0].records(), reports[0].is_freed), (end, 20, true));
+    assert_eq!((kept.partition.start(), kept.logs()), (end, vec![end]));
+}
+
+#[test]
+fn an_append_that_was_refused_for_a_roll_without_room_had_taken_the_oldest_records_out() {
+    let kept = Kept::new(TopicConfig::new().size_limit(1540, WhenFull::DropOldest));
+    kept.append(2);
+    let before = (kept.partition.start(), kept.partition.end(), kept.logs());
+    assert_eq!(before.2.len(), 2, "{before:?}");
+    let append = || {
+        let record = Record::new().key("a").value(&[7; 1100]);
+        kept.partition.append(&[record], Durability::Os)
+    };
+    kept.fill_up();
+    assert!(append().expect_err("both segments are to go").is_disk_full());
+    assert_eq!((kept.partition.start(), kept.partition.end(), kept.logs()), before);
+    kept.files.heal();
+    append().expect("there is room");
+    assert_eq!(kept.partition.start(), before.1);
+}
+
+#[test]
+fn an_idle_roll_that_failed_in_each_round_was_told_as_its_first_failure_each_time() {
+    let kept = Kept::new(TopicConfig::new().retention(24 * HOUR));
+    kept.clock.advance(2 * HOUR);
+    kept.fill_up();
+    for round in 1..4 {
+        kept.store.maintain().expect_err("it did not roll");
+        assert_eq!(kept.failing(), [round]);
+    }
+    // It rolls nothing.
+    kept.store.topic(TOPIC).expect("the topic").apply_retention().expect("nothing is to go");
+    assert_eq!(kept.failing(), [3]);
+    kept.store.apply_retention().expect_err("it did not roll");
+    assert_eq!(kept.failing(), [3]);
+    kept.files.heal();
+    kept.store.apply_retention().expect("there is room");
+    assert_eq!(kept.failing(), [0; 0]);
 }
 
 #[test]

@@ -44,8 +44,29 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "roll-without-room-keeps-what-is-sealed",
         file: "src/log/retain/removal.rs",
-        good: "Err(error) if self.poison.get().is_none() => {",
+        good: "Err(error) if self.poison.get().is_none() && !policy.is_all_or_nothing => {",
         bad: "Err(error) if self.poison.get().is_none() && error.is_corruption() => {",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "append-that-is-refused-takes-out-what-is-sealed",
+        file: "src/log/retain/removal.rs",
+        good: "Err(error) if self.poison.get().is_none() && !policy.is_all_or_nothing => {",
+        bad: "Err(error) if self.poison.get().is_none() => {",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "roll-is-not-tried-in-the-room-that-was-made",
+        file: "src/log/retain/removal.rs",
+        good: "is_err_and(Error::is_disk_full) && !swept.removed.is_empty() {",
+        bad: "is_err_and(Error::is_disk_full) && false {",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "upkeep-has-succeeded-before-its-roll-has",
+        file: "src/store/caretaker.rs",
+        good: "        rolled?;\n        consumed?;\n",
+        bad: "        partition.log().upkeeps.note_success(Upkeep::Retention);\n        rolled?;\n        consumed?;\n",
         caught_by: &[UPKEEP],
     },
     Bug {

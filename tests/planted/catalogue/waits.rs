@@ -15,9 +15,16 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "each-commit-waits-anew-for-a-process-that-is-frozen-in-a-sync",
         file: "src/group/spool_file.rs",
-        good: "            self.is_stuck.store(true, Ordering::Relaxed);\n",
-        bad: "",
+        good: "if self.standing_until(head).has_passed() {",
+        bad: "if self.standing_until(head).has_passed() {\n                *self.standing.lock() = None;",
         caught_by: &[tests("processes", &["frozen::each_commit"])],
+    },
+    Bug {
+        name: "who-has-waited-in-vain-waits-for-no-other-sync",
+        file: "src/group/spool_file.rs",
+        good: ".filter(|(seen, _)| *seen == now);",
+        bad: ".filter(|(seen, until)| *seen == now || until.has_passed());",
+        caught_by: &[tests("processes", &["frozen::commits_at_disk"])],
     },
     Bug {
         name: "poll-waits-longer-than-it-may",
