@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backup::list;
-use crate::backup::report::{BackedUp, RestoreReport};
+use crate::backup::pace::OnProgress;
+use crate::backup::report::{BackedUp, BackupProgress, RestoreReport};
 use crate::backup::restore::RestoreOptions;
 use crate::error::{Error, Result};
 use crate::format::{BackedUpPartition, BackupList, partition_dir_name};
@@ -139,7 +140,21 @@ impl Backup {
     /// [`Io`](Error::Io). Nothing is left of it then, as far as it can be removed. [`Forked`](Error::Forked) in a child of the process that has
     /// opened the backup.
     pub fn restore(&self, target: impl AsRef<Path>, options: RestoreOptions) -> Result<RestoreReport> {
-        super::restore::restore(self, target.as_ref(), &options)
+        super::restore::restore(self, target.as_ref(), &options, None)
+    }
+
+    /// The same. `progress` is called after each file and each MiB; `Break` ends it.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore); [`Cancelled`](Error::Cancelled), and nothing is left of it, as far as it can be removed.
+    pub fn restore_with<'a>(
+        &self,
+        target: impl AsRef<Path>,
+        options: RestoreOptions,
+        progress: impl FnMut(&BackupProgress) -> ControlFlow<()> + Send + 'a,
+    ) -> Result<RestoreReport> {
+        let mut on_progress: OnProgress<'a> = Box::new(progress);
+        super::restore::restore(self, target.as_ref(), &options, Some(&mut on_progress))
     }
 
     pub(super) fn directory_of(&self, partition: &BackedUpPartition) -> Directory {

@@ -34,8 +34,8 @@ fn no_list() -> String {
 pub(crate) fn refuse_backup(root: &Directory) -> Result<()> {
     let why = if is_there(root, LIST_FILE)? {
         format!(
-            "this is a backup: make a store of it with annals::backup::restore, or remove {LIST_FILE} from it to make it the \
-             store itself"
+            "this is a backup: restore it into another directory (annals::backup::restore, `annals restore`), or remove {LIST_FILE} \
+             from it to make it the store itself"
         )
     } else {
         return refuse_unfinished(root);

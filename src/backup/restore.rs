@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::backup::backup::Backup;
-use crate::backup::pace::Pace;
+use crate::backup::pace::{OnProgress, Pace};
 use crate::backup::report::{BackedUp, RestoreReport};
 use crate::backup::target::Target;
 use crate::error::Result;
@@ -59,13 +59,19 @@ impl RestoreOptions {
     }
 }
 
-pub(super) fn restore(backup: &Backup, target: &Path, options: &RestoreOptions) -> Result<RestoreReport> {
+pub(super) fn restore(
+    backup: &Backup,
+    target: &Path,
+    options: &RestoreOptions,
+    on_progress: Option<&mut OnProgress<'_>>,
+) -> Result<RestoreReport> {
     let mut catalog = backup.check_topics()?;
     let target = Target::new(&backup.root, target, Some(&backup.root))?;
     if !options.same_identity {
         catalog.store = random_id();
     }
-    let mut pace = Pace::new("the restore", options.max_bytes_per_second, None, 0);
+    let total = backup.list.partitions.iter().flat_map(|one| &one.segments).map(|one| one.bytes).sum();
+    let mut pace = Pace::new("the restore", options.max_bytes_per_second, on_progress, total);
     let mut partitions = Vec::new();
     let mut bytes = 0;
     for partition in &backup.list.partitions {

@@ -39,7 +39,7 @@ pub enum Error {
     },
 
     /// The topic has no such partition.
-    #[error("topic {topic:?} has no partition {partition}: its partitions are 0..{partitions}")]
+    #[error("topic {topic:?} has no partition {partition}: its partitions are 0..={}", partitions.saturating_sub(1))]
     UnknownPartition {
         /// The topic's name.
         topic: String,

@@ -21,7 +21,9 @@ pub(crate) enum Failure {
     Conflict(String),
     /// The library's answer.
     Store(Error),
-    /// The same, and what does work.
+    /// Topics that could not be opened, where all were asked for, and why.
+    LeftOut(Vec<(String, Error)>),
+    /// The library's answer, and what does work.
     Instead(Box<Error>, String),
     /// The system's answer to what the command does itself.
     System { what: String, source: io::Error },
@@ -49,12 +51,15 @@ impl Failure {
             Self::Conflict(_) => 4,
             Self::Store(error) => status_of(error),
             Self::Instead(error, _) => status_of(error),
+            Self::LeftOut(topics) => topics.first().map_or(6, |(_, error)| status_of(error)),
             Self::System { source, .. } => status_of_system(source),
             Self::ReaderGone => 0,
             Self::Interrupted => 130,
         }
     }
 }
+
+const OF_DAMAGE: &str = "; `annals verify` lists all damage, `annals repair` takes it out";
 
 fn status_of(error: &Error) -> u8 {
     if error.is_disk_full() {
@@ -109,12 +114,25 @@ impl fmt::Display for Failure {
             Self::Store(Error::UnknownTopic { topic, .. }) => {
                 write!(f, "unknown topic {topic:?}: `annals topics list` prints those there are")
             }
+            Self::Store(Error::StoreInUse { path, pid }) => {
+                let by = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
+                write!(
+                    f,
+                    "store {} is open for writing{by}, and shows nothing of it to others",
+                    path.display()
+                )
+            }
             Self::Store(error) => {
                 write!(f, "{error}")?;
-                if error.is_corruption() {
-                    f.write_str("; `annals verify` lists all damage, `annals repair` takes it out")?;
+                if error.is_corruption() { f.write_str(OF_DAMAGE) } else { Ok(()) }
+            }
+            Self::LeftOut(topics) => {
+                for (at, (topic, error)) in topics.iter().enumerate() {
+                    let begin = if at == 0 { "left out: " } else { "; " };
+                    write!(f, "{begin}topic {topic:?} cannot be opened: {error}")?;
                 }
-                Ok(())
+                let is_damage = topics.iter().any(|(_, error)| error.is_corruption());
+                if is_damage { f.write_str(OF_DAMAGE) } else { Ok(()) }
             }
             Self::Instead(error, instead) => write!(f, "{error}; {instead}"),
             Self::System { what, source } => write!(f, "{what}: {source}"),

@@ -3,19 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use annals::backup::Backup;
+use annals::report::RecoveryReport;
 use annals::{Error, Store, StoreReader};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome, both};
-
-/// What a verb that writes expects of the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// There is a store in it.
-    Write,
-    /// The same; the store is made if there is none.
-    Make,
-}
+use crate::show::{Object, Screen};
 
 /// The directory that was named.
 pub(crate) fn directory(arguments: &Arguments) -> Outcome<PathBuf> {
@@ -46,17 +39,27 @@ pub(crate) fn open_backup(path: &Path) -> Outcome<Backup> {
 }
 
 /// Opens the store to write to it, has `act` work with it, and closes it. The first failure counts.
-pub(crate) fn with_store(
-    arguments: &Arguments,
-    access: Access,
-    act: impl FnOnce(&Store) -> Outcome,
-) -> Outcome {
+pub(crate) fn with_store(arguments: &Arguments, act: impl FnOnce(&Store) -> Outcome) -> Outcome {
     let path = directory(arguments)?;
-    if access != Access::Make {
-        require_store(&path)?;
-    }
+    require_store(&path)?;
     let store = Store::open(&path)?;
     let outcome = act(&store);
+    both(outcome, store.close().map_err(Failure::from))
+}
+
+/// The same; the store is made if there is none, and that is said at once: it stays whatever `act` does.
+pub(crate) fn with_made_store(
+    arguments: &Arguments,
+    screen: &mut Screen,
+    act: impl FnOnce(&Store, &mut Screen) -> Outcome,
+) -> Outcome {
+    let path = directory(arguments)?;
+    let is_new = require_store(&path).is_err();
+    let store = Store::open(&path)?;
+    let place = store.path().display();
+    let object = || Object::new("done").text("action", "make_store").text("name", &place.to_string());
+    let told = if is_new { screen.either(object, format_args!("Made a store in {place}.")) } else { Ok(()) };
+    let outcome = told.and_then(|()| act(&store, screen));
     both(outcome, store.close().map_err(Failure::from))
 }
 
@@ -72,6 +75,55 @@ pub(crate) enum Reading {
 /// Opens the store to read it, whoever writes to it: not a byte of its records changes.
 pub(crate) fn with_reader(arguments: &Arguments, act: impl FnOnce(&StoreReader) -> Outcome) -> Outcome {
     act(&open_reader(arguments, Reading::Short)?)
+}
+
+/// The same for what is to show all topics: those that it cannot are named after it.
+pub(crate) fn with_all_topics(arguments: &Arguments, act: impl FnOnce(&StoreReader) -> Outcome) -> Outcome {
+    with_reader(arguments, |store| act(store).and_then(|()| all_are_open(store)))
+}
+
+/// An error that names the topics that could not be opened: they are in no list, and have no figures.
+pub(crate) fn all_are_open(store: &dyn Opened) -> Outcome {
+    let mut closed: Vec<(String, Error)> = Vec::new();
+    for report in store.found().iter().filter(|report| report.failure.is_some()) {
+        let name = report.topic_partition.topic();
+        // Directories that nobody lists are in the reports, too.
+        match store.why_closed(name) {
+            None | Some(Error::UnknownTopic { .. }) => {}
+            Some(error) if closed.iter().all(|(other, _)| other != name) => {
+                closed.push((name.to_owned(), error));
+            }
+            Some(_) => {}
+        }
+    }
+    if closed.is_empty() { Ok(()) } else { Err(Failure::LeftOut(closed)) }
+}
+
+/// What has looked at all topics.
+pub(crate) trait Opened {
+    fn found(&self) -> &[RecoveryReport];
+    /// `None` for a topic that is open.
+    fn why_closed(&self, topic: &str) -> Option<Error>;
+}
+
+impl Opened for Store {
+    fn found(&self) -> &[RecoveryReport] {
+        self.recovery()
+    }
+
+    fn why_closed(&self, topic: &str) -> Option<Error> {
+        self.topic(topic).err()
+    }
+}
+
+impl Opened for StoreReader {
+    fn found(&self) -> &[RecoveryReport] {
+        self.recovery()
+    }
+
+    fn why_closed(&self, topic: &str) -> Option<Error> {
+        self.topic(topic).err()
+    }
 }
 
 pub(crate) fn open_reader(arguments: &Arguments, reading: Reading) -> Outcome<StoreReader> {

@@ -16,6 +16,7 @@ pub(crate) struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Bytes,
+    Offsets,
     Partitions,
 }
 
@@ -29,6 +30,7 @@ impl Progress {
                 "{bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} {msg}"
             }
             (Unit::Bytes, None) => "{spinner} {binary_bytes} {binary_bytes_per_sec} {msg}",
+            (Unit::Offsets, _) => "{bar:30} {human_pos}/{human_len} offsets {per_sec} {eta} {msg}",
             (Unit::Partitions, _) => "{bar:30} {pos}/{len} partitions {eta} {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {

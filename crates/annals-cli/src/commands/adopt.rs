@@ -2,28 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use annals::{AdoptedPartition, LogSource, Offset};
+use annals::{AdoptedPartition, LogSource, Offset, Store};
 use clap::Args;
 
 use crate::arguments::Arguments;
+use crate::commands::partition_dirs::in_order;
 use crate::commands::topics::{config, setting};
 use crate::failure::Outcome;
-use crate::open::{Access, with_store};
+use crate::open::with_made_store;
 use crate::show::{Object, Screen, count};
 
 /// Make a topic of the files of a Kafka broker that is stopped, or of a copy of another store. Offsets are kept.
 ///
+/// A directory's name says which partition it is: `orders-10` is number 10, whatever stands before it, so a shell may list them.
+///
 /// Where a partition starts is read from the broker's log-start-offset-checkpoint beside the directory, if there is one.
 ///
-/// Example: annals adopt --topic orders /var/kafka/orders-0 /var/kafka/orders-1
+/// Example: annals adopt --topic orders /var/kafka/orders-*
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The name of the new topic.
     #[arg(long, short, value_name = "NAME")]
     topic: String,
-    /// One directory for each partition, in order.
+    /// One directory for each partition: NAME-0, NAME-1 and so on, all of them.
     #[arg(required = true, value_name = "DIR")]
     directories: Vec<PathBuf>,
+    /// Number the partitions as the directories are given, whatever their names.
+    #[arg(long)]
+    as_given: bool,
     /// A setting by Kafka's name.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     config: Vec<(String, String)>,
@@ -36,43 +42,46 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Make, |store| {
-        let source = |directory: &PathBuf| {
-            let source = LogSource::new(directory);
-            let source = match kafka_start(directory) {
-                Some(start) => source.start(start),
-                None => source,
-            };
-            match (options.hard_link, options.reflink) {
-                (true, _) => source.hard_linked(),
-                (false, true) => source.reflinked(),
-                (false, false) => source,
-            }
+    let directories =
+        if options.as_given { options.directories.clone() } else { in_order(&options.directories)? };
+    with_made_store(arguments, screen, |store, screen| adopt(options, &directories, store, screen))
+}
+
+fn adopt(options: &Options, directories: &[PathBuf], store: &Store, screen: &mut Screen) -> Outcome {
+    let source = |directory: &PathBuf| {
+        let source = LogSource::new(directory);
+        let source = match kafka_start(directory) {
+            Some(start) => source.start(start),
+            None => source,
         };
-        let sources = options.directories.iter().map(source);
-        let adopted = store.adopt_topic(&options.topic, config(&options.config), sources)?;
-        for (number, partition) in adopted.partitions.iter().enumerate() {
-            let AdoptedPartition { source, start, end, records, bytes, segments, torn, aborted, .. } =
-                partition;
-            if screen.json {
-                screen.object(&object(&options.topic, number, partition))?;
-                continue;
-            }
-            screen.line(format_args!(
-                "{}: offsets {start} to {end}, {}, {bytes} bytes in {}",
-                source.display(),
-                count(records, "record"),
-                count(segments, "segment"),
-            ))?;
-            if *aborted > 0 {
-                screen.line(format_args!("  aborted: {}", count(aborted, "transaction without an end")))?;
-            }
-            if let Some(torn) = torn {
-                screen.line(format_args!("  left out: {torn}"))?;
-            }
+        match (options.hard_link, options.reflink) {
+            (true, _) => source.hard_linked(),
+            (false, true) => source.reflinked(),
+            (false, false) => source,
         }
-        Ok(())
-    })
+    };
+    let sources = directories.iter().map(source);
+    let adopted = store.adopt_topic(&options.topic, config(&options.config), sources)?;
+    for (number, partition) in adopted.partitions.iter().enumerate() {
+        let AdoptedPartition { source, start, end, records, bytes, segments, torn, aborted, .. } = partition;
+        if screen.json {
+            screen.object(&object(&options.topic, number, partition))?;
+            continue;
+        }
+        screen.line(format_args!(
+            "{}: offsets {start} to {end}, {}, {bytes} bytes in {}",
+            source.display(),
+            count(records, "record"),
+            count(segments, "segment"),
+        ))?;
+        if *aborted > 0 {
+            screen.line(format_args!("  aborted: {}", count(aborted, "transaction without an end")))?;
+        }
+        if let Some(torn) = torn {
+            screen.line(format_args!("  left out: {torn}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn object(topic: &str, number: usize, partition: &AdoptedPartition) -> Object {

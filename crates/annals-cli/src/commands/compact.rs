@@ -10,7 +10,7 @@ use crate::arguments::Arguments;
 use crate::commands::figures::is_internal;
 use crate::failure::Outcome;
 use crate::interrupt;
-use crate::open::{Access, with_store};
+use crate::open::{all_are_open, with_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, Table};
 
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let topics = topics(options, store)?;
         let partitions = topics.iter().map(|topic| u64::from(topic.partition_count())).sum();
         let mut progress = Progress::new(Some(partitions), Unit::Partitions);
@@ -45,7 +45,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         drop(progress);
         show(&reports, screen)?;
         outcome?;
-        interrupt::check()
+        interrupt::check()?;
+        if options.topic.is_empty() { all_are_open(store) } else { Ok(()) }
     })
 }
 

@@ -12,7 +12,7 @@ use crate::arguments::Arguments;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{Access, Reading, open_reader, with_reader, with_store};
+use crate::open::{Reading, open_reader, with_reader, with_store};
 use crate::show::{Screen, count};
 use crate::times::{parse_length, parse_time};
 
@@ -53,8 +53,8 @@ pub(crate) struct Options {
     /// From the first record of this time or later.
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "offset", allow_hyphen_values = true)]
     from_time: Option<i64>,
-    /// Records of this key alone.
-    #[arg(long, short)]
+    /// Records of this key alone. A member of a group commits past all it reads, so it has none.
+    #[arg(long, short, conflicts_with = "group")]
     key: Option<String>,
     /// Stop after so many records.
     #[arg(long, short, value_name = "N")]
@@ -107,7 +107,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     match &options.group {
         None if options.follow => follow(options, &open_reader(arguments, Reading::Long)?, &mut printer),
         None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
-        Some(group) => with_store(arguments, Access::Write, |store| {
+        Some(group) => with_store(arguments, |store| {
             for name in &options.topic {
                 printer.note_times(name, &store.topic(name)?.config());
             }

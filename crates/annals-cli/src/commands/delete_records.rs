@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
-use crate::open::{Access, with_store};
+use crate::open::with_store;
 use crate::show::{Object, Screen};
 
 /// Delete the records of a partition below an offset.
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let partition = store.topic(&options.topic)?.partition(options.partition)?;
         let report = partition.delete_records(options.offset)?;
         let object = || {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_store};
+use crate::open::with_store;
 use crate::show::{Object, Screen, count, unhex};
 
 /// Take every record of a key out of the files of a topic, of what is scheduled for it, and of the dead letters of its queues.
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             unhex(digits.as_bytes()).ok_or_else(wrong)?
         }
     };
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let reports = store.erase(&options.topic, &key)?;
         if screen.json {
             return reports.iter().try_for_each(|report| {

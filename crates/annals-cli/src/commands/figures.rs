@@ -6,9 +6,17 @@ use annals::stats::{GroupLag, GroupStats, PartitionStats};
 use crate::show::{List, Object, Table};
 use crate::times::show_time;
 
-/// Topics that a store keeps for itself have Kafka's names for them.
+/// The topics that a store keeps for itself. Users may have others that begin like these.
+const INTERNAL: [&str; 5] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__delayed_messages",
+    "__message_ids",
+];
+
 pub(super) fn is_internal(topic: &str) -> bool {
-    topic.starts_with("__")
+    INTERNAL.contains(&topic)
 }
 
 pub(super) fn topic_object(topic: &TopicView) -> Object {
@@ -89,4 +97,28 @@ pub(super) fn group_partition_object(group: &str, lag: &GroupLag, metadata: &str
         .number("lag", lag.lag)
         .maybe_text("member", lag.member.as_deref())
         .text("metadata", metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use annals::{Error, Store, TopicConfig};
+
+    #[test]
+    fn internal_topics_are_those_that_the_library_keeps_for_itself() {
+        let source = include_str!("../../../../src/topic/internal.rs");
+        let named: Vec<_> = source
+            .split("InternalTopic { name: \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert_eq!(named, INTERNAL);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        for name in INTERNAL {
+            let refused = store.create_topic(name, TopicConfig::new());
+            assert!(matches!(refused, Err(Error::InvalidName { .. })), "{name}");
+        }
+        assert!(store.create_topic("__mine", TopicConfig::new()).is_ok() && !is_internal("__mine"));
+    }
 }

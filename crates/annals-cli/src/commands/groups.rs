@@ -8,7 +8,7 @@ use crate::arguments::Arguments;
 use crate::commands::figures::{group_object, group_partition_object};
 use crate::commands::reset::{self, Reset};
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_reader, with_store};
+use crate::open::{with_all_topics, with_store};
 use crate::show::{Object, Screen, Table};
 
 /// List, describe, reset and delete consumer groups.
@@ -48,10 +48,10 @@ pub(crate) struct Delete {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(List {}) => with_reader(arguments, |store| list(store, screen)),
-        Verb::Describe(options) => with_reader(arguments, |store| describe(options, store, screen)),
+        Verb::List(List {}) => with_all_topics(arguments, |store| list(store, screen)),
+        Verb::Describe(options) => with_all_topics(arguments, |store| describe(options, store, screen)),
         Verb::Reset(options) => reset::run(options, arguments, screen),
-        Verb::Delete(options) => with_store(arguments, Access::Write, |store| delete(options, store, screen)),
+        Verb::Delete(options) => with_store(arguments, |store| delete(options, store, screen)),
     }
 }
 

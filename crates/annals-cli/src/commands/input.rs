@@ -113,6 +113,22 @@ impl Lines {
     }
 }
 
+/// For what takes lines apart by itself: a wait for more ends with Ctrl-C here too.
+impl Read for Lines {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.buffer.len() && !self.has_ended {
+            self.more().map_err(|failure| match failure {
+                Failure::System { source, .. } => source,
+                other => io::Error::other(other.to_string()),
+            })?;
+        }
+        let mut rest = self.buffer.get(self.at..).unwrap_or_default();
+        let read = rest.read(to)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
 /// The thread ends with the input, or when nobody takes its blocks any more, or with the process.
 fn start(mut from: impl Read + Send + 'static, to: SyncSender<Block>) -> Outcome {
     let read = move || {

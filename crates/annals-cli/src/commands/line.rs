@@ -28,9 +28,9 @@ pub(crate) struct LineReader {
     /// The key stands before the value.
     #[arg(long)]
     parse_key: bool,
-    /// What stands between key and value.
-    #[arg(long, default_value = "\t", value_name = "TEXT", hide_default_value = true)]
-    key_separator: String,
+    /// What stands between key and value; a tab without it.
+    #[arg(long, value_name = "TEXT")]
+    key_separator: Option<String>,
     /// Headers stand before key and value: `name:value,name:value`, then a tab.
     #[arg(long)]
     parse_headers: bool,
@@ -61,7 +61,10 @@ fn split_at<'a>(line: &'a [u8], separator: &str) -> Option<(&'a [u8], &'a [u8])>
 
 impl LineReader {
     /// With what `--property` says of it.
-    pub(crate) fn with_properties(&self) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// What would have no effect, and was meant to have one.
+    pub(crate) fn with_properties(&self, format: Format) -> Outcome<Self> {
         let mut reader = self.clone();
         for (key, value) in &self.property {
             let truth = || match value.as_str() {
@@ -72,13 +75,24 @@ impl LineReader {
             match key.as_str() {
                 "parse.key" => reader.parse_key = truth()?,
                 "parse.headers" => reader.parse_headers = truth()?,
-                "key.separator" => reader.key_separator.clone_from(value),
+                "key.separator" => reader.key_separator = Some(value.clone()),
                 "null.marker" => reader.null_marker = Some(value.clone()),
                 _ => return Err(Failure::Usage(format!("there is no property {key} here"))),
             }
         }
-        if reader.key_separator.is_empty() {
-            return Err(Failure::Usage("the key separator is empty".to_owned()));
+        let usage = |words: &str| Err(Failure::Usage(words.to_owned()));
+        if reader.key_separator.as_ref().is_some_and(String::is_empty) {
+            return usage("the key separator is empty");
+        }
+        if format == Format::Json {
+            let is_plain = reader.key_separator.is_none() && reader.null_marker.is_none();
+            if !is_plain || reader.parse_key || reader.parse_headers {
+                return usage(
+                    "--parse-key, --key-separator, --parse-headers and --null-marker are of lines of text: an object names its parts",
+                );
+            }
+        } else if reader.key_separator.is_some() && !reader.parse_key {
+            return usage("--key-separator says where a key ends: --parse-key takes it from there");
         }
         Ok(reader)
     }
@@ -99,7 +113,7 @@ impl LineReader {
         if !self.parse_key {
             return Ok((headers, None, rest));
         }
-        let separator = &self.key_separator;
+        let separator = self.key_separator.as_deref().unwrap_or("\t");
         let (key, value) =
             split_at(rest, separator).ok_or_else(|| found(format!("no key separator {separator:?}")))?;
         Ok((headers, Some(key), value))
@@ -156,16 +170,18 @@ impl LineReader {
         if let Some(plain) = Plain::of(line) {
             return plain.send(record, keep_partition, send);
         }
-        let object: Value = serde_json::from_slice(line).map_err(|error| found(error.to_string()))?;
-        if !object.is_object() {
-            return Err(found("not a JSON object"));
-        }
+        let object: Value = serde_json::from_slice(line).map_err(|error| found(without_line(&error)))?;
+        let Some(members) = object.as_object() else { return Err(found("not a JSON object")) };
+        only("record", members, &MEMBERS)?;
         let (key, value) = (member(&object, "key")?, member(&object, "value")?);
         let list = match object.get("headers") {
             None | Some(Value::Null) => &[][..],
             Some(Value::Array(list)) => list,
             Some(_) => return Err(found("headers is not a list")),
         };
+        list.iter()
+            .filter_map(Value::as_object)
+            .try_for_each(|header| only("header", header, &MEMBERS_OF_HEADER))?;
         let values = list.iter().map(|header| member(header, "value")).collect::<Outcome<Vec<_>>>()?;
         let mut record = record;
         for (header, value) in list.iter().zip(&values) {
@@ -191,10 +207,35 @@ impl LineReader {
     }
 }
 
+/// What `consume` prints. Another member is a mistake, and a record without it is another one.
+const MEMBERS: [&str; 10] =
+    ["key", "value", "headers", "timestamp", "partition", "key_hex", "value_hex", "type", "topic", "offset"];
+const MEMBERS_OF_HEADER: [&str; 3] = ["key", "value", "value_hex"];
+
+fn only(whose: &str, members: &serde_json::Map<String, Value>, known: &[&str]) -> Outcome {
+    match members.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            Err(found(format!("{name:?} is no member of a {whose}: those are {}", known.join(", "))))
+        }
+    }
+}
+
+/// Of a text of one line.
+fn without_line(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    words.strip_suffix(&place).map_or(words.clone(), |what| format!("{what} at column {}", error.column()))
+}
+
 /// Most lines: an object as it should be, without headers. It is read into no tree of values, which takes four times as long.
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Plain<'a> {
+    #[serde(rename = "type")]
+    kind: IgnoredAny,
+    topic: IgnoredAny,
+    offset: IgnoredAny,
     #[serde(borrow)]
     key: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -271,7 +312,7 @@ mod tests {
 
     fn reader(parse_key: bool, parse_headers: bool) -> LineReader {
         let null_marker = Some("NULL".to_owned());
-        LineReader { parse_key, key_separator: "\t".into(), parse_headers, null_marker, property: Vec::new() }
+        LineReader { parse_key, key_separator: None, parse_headers, null_marker, property: Vec::new() }
     }
 
     fn shown(read: impl FnOnce(&mut dyn FnMut(Record<'_>) -> Outcome) -> Outcome) -> Result<String, String> {
@@ -351,6 +392,8 @@ mod tests {
             r#"{"headers":{}}"#,
             r#"{"headers":[{"value":"x"}]}"#,
             r#"{"timestamp":"now"}"#,
+            r#"{"vlaue":"5"}"#,
+            r#"{"value":"5","headers":[{"name":"x","key":"y"}]}"#,
         ] {
             assert!(json(wrong, true).is_err(), "{wrong}");
         }

@@ -1,16 +1,19 @@
 //! `export` and `import`: topics as files of JSON lines.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use annals::{Error, Offset, TopicView};
 use clap::Args;
 
 use crate::arguments::Arguments;
+use crate::commands::input::Lines;
+use crate::commands::new_file::NewFile;
 use crate::commands::printer::record_object;
-use crate::failure::{Failure, Outcome, open_file};
+use crate::failure::{Failure, Outcome, both, of_output};
 use crate::interrupt;
-use crate::open::{Access, with_reader, with_store};
+use crate::open::{with_reader, with_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
@@ -22,7 +25,7 @@ pub(crate) struct Export {
     /// The topic.
     #[arg(long, short, value_name = "NAME")]
     topic: String,
-    /// The file, which is made anew.
+    /// The file; `-` is standard output. What stood there is replaced when all is written, and stays after a failure or Ctrl-C.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }
@@ -48,32 +51,11 @@ pub(crate) struct Import {
 pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     with_reader(arguments, |store| {
         let topic = store.topic(&options.topic)?;
-        let failed = |error| Failure::at("write", &options.to, error);
-        let file = File::create(&options.to).map_err(|error| Failure::at("make", &options.to, error))?;
-        let mut to = BufWriter::with_capacity(256 << 10, file);
-        let partitions = topic.partitions();
-        let mut progress = Progress::new(Some(partitions.iter().map(|one| one.bytes()).sum()), Unit::Bytes);
-        let (mut records, mut bytes) = (0_u64, 0_u64);
-        for partition in partitions {
-            let mut reader = partition.read(..)?;
-            loop {
-                interrupt::check()?;
-                let fetched = reader.fetch()?;
-                if fetched.is_empty() {
-                    break;
-                }
-                for record in &fetched {
-                    let line = record_object(record).to_string();
-                    bytes += line.len() as u64;
-                    writeln!(to, "{line}").map_err(failed)?;
-                    records += 1;
-                }
-                progress.at(bytes);
-            }
+        if is_standard_output(&options.to) {
+            // Nothing else goes there: it would be a line of the file.
+            return write_all(&topic, screen.out(), &of_output).map(drop);
         }
-        let file = to.into_inner().map_err(|error| failed(error.into_error()))?;
-        // An export that is told of is on the disk.
-        file.sync_all().map_err(failed)?;
+        let records = export_to(&options.to, &topic)?;
         let path = options.to.display();
         let object = || {
             let object = Object::new("exported").text("topic", &options.topic);
@@ -86,39 +68,93 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
     })
 }
 
-/// A file that shows how far it was read, and ends with Ctrl-C.
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
+}
+
+/// An export that is told of is on the disk, where it is a file.
+fn export_to(path: &Path, topic: &TopicView) -> Outcome<u64> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::at("write", path, error),
+    };
+    match std::fs::metadata(path) {
+        Ok(facts) if facts.is_dir() => Err(Failure::Usage(format!("{} is a directory", path.display()))),
+        // A pipe, or a device.
+        Ok(facts) if !facts.is_file() => {
+            let file = OpenOptions::new().write(true).open(path);
+            let mut to = BufWriter::new(file.map_err(|error| Failure::at("open", path, error))?);
+            let records = write_all(topic, &mut to, &failed)?;
+            to.flush().map_err(failed)?;
+            Ok(records)
+        }
+        _ => {
+            let mut file = NewFile::at(path)?;
+            let records = write_all(topic, file.writer(), &failed)?;
+            file.put_in_place()?;
+            Ok(records)
+        }
+    }
+}
+
+fn write_all(topic: &TopicView, to: &mut impl Write, failed: &dyn Fn(io::Error) -> Failure) -> Outcome<u64> {
+    let partitions = topic.partitions();
+    let offsets = |from: Offset, to: Offset| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+    let all = partitions.iter().map(|one| offsets(one.start(), one.end())).sum();
+    let mut progress = Progress::new(Some(all), Unit::Offsets);
+    let (mut records, mut passed) = (0, 0);
+    for partition in partitions {
+        let start = partition.start();
+        let mut reader = partition.read(..)?;
+        loop {
+            interrupt::check()?;
+            let fetched = reader.fetch()?;
+            if fetched.is_empty() {
+                break;
+            }
+            for record in &fetched {
+                writeln!(to, "{}", record_object(record)).map_err(failed)?;
+                records += 1;
+            }
+            progress.at(passed + offsets(start, reader.position()));
+        }
+        passed += offsets(start, reader.position());
+    }
+    Ok(records)
+}
+
+/// Input that shows how far it was read.
 struct Watched {
-    file: File,
+    lines: Lines,
     progress: Progress,
-    read: u64,
 }
 
 impl Read for Watched {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if interrupt::is_asked() {
-            return Err(io::Error::other("interrupted"));
-        }
-        let read = self.file.read(to)?;
-        self.read += read as u64;
-        self.progress.at(self.read);
+        let read = self.lines.read(to)?;
+        self.progress.at(self.lines.read_bytes);
         Ok(read)
     }
 }
 
 pub(crate) fn import(options: &Import, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let file = open_file(&options.from)?;
-    let total = file.metadata().ok().map(|facts| facts.len());
-    let watched = Watched { file, progress: Progress::new(total, Unit::Bytes), read: 0 };
-    let mut lines = BufReader::with_capacity(256 << 10, watched);
-    with_store(arguments, Access::Write, |store| {
+    let lines = Lines::open(Some(&options.from))?;
+    let progress = Progress::new(lines.total_bytes, Unit::Bytes);
+    let mut lines = BufReader::with_capacity(256 << 10, Watched { lines, progress });
+    with_store(arguments, |store| {
         let topic = store.topic(&options.topic)?;
         let from: &mut dyn BufRead = &mut lines;
         let imported = if options.by_key { topic.import_by_key(from) } else { topic.import(from) };
-        let records = match imported {
+        let (records, outcome) = match imported {
+            Ok(records) => (records, Ok(())),
+            Err(Error::Import { records, .. }) if interrupt::is_asked() => {
+                (records, Err(Failure::Interrupted))
+            }
             Err(_) if interrupt::is_asked() => return Err(Failure::Interrupted),
-            outcome => outcome?,
+            Err(error) => return Err(error.into()),
         };
         let object = || Object::new("imported").text("topic", &options.topic).number("records", records);
-        screen.either(object, format_args!("Imported {} into {}.", count(records, "record"), options.topic))
+        let words = format!("Imported {} into {}.", count(records, "record"), options.topic);
+        both(screen.either(object, words), outcome)
     })
 }

@@ -15,6 +15,8 @@ mod input;
 mod line;
 pub(crate) mod lines;
 mod look;
+mod new_file;
+mod partition_dirs;
 pub(crate) mod plan;
 mod printer;
 pub(crate) mod produce;

@@ -7,7 +7,7 @@ use annals::{Durability, Record, Store, TopicConfig};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::show::{Object, Screen, count};
 use crate::times::parse_length;
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// How far a record has to be before the next is sent.
     #[arg(long, value_enum, default_value_t = Level::Os)]
     durability: Level,
-    /// Where to measure: in a directory that is made there and removed.
+    /// Where to measure, a directory that is there: in one that is made in it and removed.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// How long to measure each.
@@ -131,6 +131,8 @@ impl Drop for Scratch {
 
 fn measure(options: &Options) -> Outcome<Rates> {
     let scratch = Scratch(options.dir.join(format!(".annals-plan-{}", std::process::id())));
+    // Alone it is removed: what is not there above it is not made.
+    std::fs::create_dir(&scratch.0).map_err(|error| Failure::at("make", &scratch.0, error))?;
     let store = Store::open(&scratch.0)?;
     let topic = store.create_topic("plan", TopicConfig::new())?;
     let value = vec![b'x'; usize::try_from(options.record_bytes).unwrap_or(100)];

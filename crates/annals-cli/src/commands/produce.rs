@@ -4,16 +4,15 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::{Durability, Record, TopicProducer};
+use annals::{Durability, Error, Record, Topic, TopicProducer};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
 use crate::commands::input::Lines;
 use crate::commands::line::{Format, LineReader};
-use crate::commands::topics::setting;
 use crate::failure::{Failure, Outcome, both};
 use crate::interrupt;
-use crate::open::{Access, with_store};
+use crate::open::with_store;
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 use crate::times::parse_length;
@@ -43,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, short, conflicts_with = "parse_key")]
     key: Option<String>,
     /// A header of every record.
-    #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = setting)]
+    #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
     /// The partition of every record; chosen by key without it.
     #[arg(long, short, value_name = "N")]
@@ -62,6 +61,12 @@ pub(crate) struct Options {
     throughput: Option<u64>,
 }
 
+/// `NAME=VALUE`, without the blanks around each.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a header is NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Level {
     Memory,
@@ -70,23 +75,25 @@ enum Level {
 }
 
 /// What went so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sent {
     records: u64,
-    bytes: u64,
+    /// `None` where it is not known of which records.
+    bytes: Option<u64>,
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let reader = options.reader.with_properties()?;
+    let reader = options.reader.with_properties(options.format)?;
     let mut lines = Lines::open(options.file.as_deref())?;
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let durability = match options.durability {
             Level::Memory => Durability::Memory,
             Level::Os => Durability::Os,
             Level::Disk => Durability::Disk,
         };
+        let topic = store.topic(&options.topic)?;
         if let Some(number) = options.partition {
-            store.topic(&options.topic)?.partition(number)?;
+            topic.partition(number)?;
         }
         let producer = store
             .producer_builder()
@@ -94,14 +101,16 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             .linger(options.linger)
             .build()?
             .bind(&options.topic)?;
+        let before = durable_of(&topic)?;
         let began = Instant::now();
-        let mut sent = Sent::default();
+        let mut sent = Sent { records: 0, bytes: Some(0) };
         let outcome = send_all(options, &reader, &mut lines, (&producer, &mut sent));
         // Also after a failure: what is told below is on the disk.
         let flushed = producer.flush().map_err(Failure::from);
-        if flushed.is_ok() {
-            report(options, &sent, began.elapsed(), screen)?;
+        if flushed.is_err() {
+            sent = Sent { records: durable_of(&topic)?.saturating_sub(before), bytes: None };
         }
+        report(options, &sent, began.elapsed(), screen)?;
         both(outcome, flushed)
     })
 }
@@ -111,7 +120,7 @@ fn report(options: &Options, sent: &Sent, took: Duration, screen: &mut Screen) -
         Object::new("produced")
             .text("topic", &options.topic)
             .number("records", sent.records)
-            .number("bytes", sent.bytes)
+            .maybe_number("bytes", sent.bytes)
             .number("milliseconds", took.as_millis())
     };
     screen.either(object, format_args!("Sent {} to {}.", count(sent.records, "record"), options.topic))
@@ -144,7 +153,7 @@ fn send_all(
             };
             producer.send(record)?;
             sent.records += 1;
-            sent.bytes += bytes as u64;
+            sent.bytes = sent.bytes.map(|so_far| so_far + bytes as u64);
             Ok(())
         };
         let parsed = match options.format {
@@ -164,12 +173,25 @@ fn send_all(
     Ok(())
 }
 
-/// Says which line it was.
+/// Says which line it was, where it is the line that is wrong.
 fn of_line(number: u64, failure: Failure) -> Failure {
     match failure {
         Failure::Found(words) => Failure::Found(format!("line {number}: {words}")),
+        Failure::Store(
+            error @ (Error::UnknownPartition { .. }
+            | Error::InvalidTimestamp { .. }
+            | Error::RecordTooLarge { .. }
+            | Error::KeyRequired { .. }
+            | Error::InvalidArgument { .. }),
+        ) => Failure::Found(format!("line {number}: {error}")),
         other => other,
     }
+}
+
+/// Offsets of the topic that are on the disk.
+fn durable_of(topic: &Topic) -> Outcome<u64> {
+    let partitions = topic.stats()?.partitions;
+    Ok(partitions.iter().map(|one| u64::try_from(one.durable).unwrap_or(0)).sum())
 }
 
 /// Sleeps until the next record may go.

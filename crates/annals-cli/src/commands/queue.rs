@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_reader, with_store};
+use crate::open::{with_all_topics, with_store};
 use crate::show::{Escaped, Object, Screen, Table, count};
 
 /// Show queues and their dead letters, and send these back.
@@ -52,10 +52,10 @@ pub(crate) struct Letters {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(List {}) => with_reader(arguments, |store| list(&store.stats()?.queues, screen)),
+        Verb::List(List {}) => with_all_topics(arguments, |store| list(&store.stats()?.queues, screen)),
         Verb::DeadLetters(options) => {
             let Letters { topic, group, max_messages } = options;
-            let outcome = with_store(arguments, Access::Write, |store| {
+            let outcome = with_store(arguments, |store| {
                 show(&open_letters(store, options)?.take(*max_messages)?, screen)
             });
             or_instead(outcome, || {
@@ -65,7 +65,7 @@ pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Ou
             })
         }
         Verb::Redrive(options) => {
-            let outcome = with_store(arguments, Access::Write, |store| redrive(store, options, screen));
+            let outcome = with_store(arguments, |store| redrive(store, options, screen));
             or_instead(outcome, || {
                 "that process can send letters back, with `Store::dead_letters`; the command can once it has closed the store"
                     .to_owned()

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use crate::arguments::Arguments;
 use crate::commands::look::Look;
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, with_reader, with_store};
+use crate::open::{with_reader, with_store};
 use crate::show::{Object, Screen, Table};
 use crate::times::{now, parse_length, parse_time};
 
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Reset, arguments: &Arguments, screen: &mut Screen) -
     if !options.execute {
         return with_reader(arguments, |store| show(options, &decide(store)?, screen));
     }
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let moves = decide(store)?;
         execute(options, store, &moves)?;
         show(options, &moves, screen)

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
-use crate::open::{Access, with_store};
+use crate::open::{all_are_open, with_store};
 use crate::show::{Object, Screen, Table};
 
 /// Remove now what topics do not keep by their settings.
@@ -15,7 +15,7 @@ use crate::show::{Object, Screen, Table};
 pub(crate) struct Options {}
 
 pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let reports = store.apply_retention()?;
         let mut table =
             Table::new(&["TOPIC", ">PARTITION", ">FIRST", ">NEXT", ">RECORDS", ">BYTES", "REASON"]);
@@ -46,10 +46,11 @@ pub(crate) fn run(_: &Options, arguments: &Arguments, screen: &mut Screen) -> Ou
             }
         }
         match (screen.json, reports.iter().all(|report| report.removed.is_empty())) {
-            (true, _) => Ok(()),
-            (false, true) => screen.line("Nothing to remove."),
-            (false, false) => screen.table(&table),
+            (true, _) => {}
+            (false, true) => screen.line("Nothing to remove.")?,
+            (false, false) => screen.table(&table)?,
         }
+        all_are_open(store)
     })
 }
 

@@ -7,7 +7,7 @@ use crate::arguments::Arguments;
 use crate::commands::figures::{group_object, is_internal, partition_object, partition_row, partition_table};
 use crate::commands::groups::{group_table, rows};
 use crate::failure::Outcome;
-use crate::open::with_reader;
+use crate::open::with_all_topics;
 use crate::show::{Object, Screen};
 
 /// Show figures of topics and groups, and what is found of partitions that were not closed.
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    with_reader(arguments, |store| {
+    with_all_topics(arguments, |store| {
         let stats = store.stats()?;
         let partitions =
             stats.topics.iter().filter(|topic| !(options.exclude_internal && is_internal(&topic.topic)));

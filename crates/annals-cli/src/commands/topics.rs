@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use crate::arguments::Arguments;
 use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
 use crate::failure::{Failure, Outcome};
-use crate::open::{Access, directory, require_store, with_reader, with_store};
+use crate::open::{all_are_open, with_all_topics, with_made_store, with_reader, with_store};
 use crate::show::{Object, Screen};
 
 /// List, describe, create, alter and delete topics.
@@ -106,11 +106,13 @@ pub(crate) fn config(settings: &[(String, String)]) -> TopicConfig {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(options) => with_reader(arguments, |store| list(options, store, screen)),
+        Verb::List(options) => with_all_topics(arguments, |store| list(options, store, screen)),
         Verb::Describe(options) => with_reader(arguments, |store| describe(options, store, screen)),
-        Verb::Create(options) => create(options, arguments, screen),
-        Verb::Alter(options) => with_store(arguments, Access::Write, |store| alter(options, store, screen)),
-        Verb::Delete(options) => with_store(arguments, Access::Write, |store| delete(options, store, screen)),
+        Verb::Create(options) => {
+            with_made_store(arguments, screen, |store, screen| create(options, store, screen))
+        }
+        Verb::Alter(options) => with_store(arguments, |store| alter(options, store, screen)),
+        Verb::Delete(options) => with_store(arguments, |store| delete(options, store, screen)),
     }
 }
 
@@ -151,7 +153,7 @@ fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Out
         stats.partitions.iter().for_each(|one| table.row(partition_row(one)));
         screen.table(&table)?;
     }
-    Ok(())
+    if options.topic.is_empty() { all_are_open(store) } else { Ok(()) }
 }
 
 /// The topics of these names, or all.
@@ -167,21 +169,25 @@ fn done(action: &str, words: &str, name: &str, screen: &mut Screen) -> Outcome {
     screen.either(object, format_args!("{words} topic {name}."))
 }
 
-fn create(options: &Create, arguments: &Arguments, screen: &mut Screen) -> Outcome {
-    let is_new = require_store(&directory(arguments)?).is_err();
-    with_store(arguments, Access::Make, |store| {
-        let name = &options.topic;
-        match store.create_topic(name, config(&options.config).partitions(options.partitions)) {
-            Err(Error::TopicExists { existing, .. }) if options.if_not_exists && existing == *name => {
-                return Ok(());
-            }
-            outcome => outcome?,
-        };
-        if is_new && !screen.json {
-            screen.line(format_args!("Made a store in {}.", store.path().display()))?;
+fn create(options: &Create, store: &Store, screen: &mut Screen) -> Outcome {
+    let name = &options.topic;
+    match store.create_topic(name, config(&options.config).partitions(options.partitions)) {
+        Err(Error::TopicExists { existing, .. }) if options.if_not_exists && existing == *name => {
+            nothing_done(name, screen)
         }
-        done("create", "Created", name, screen)
-    })
+        outcome => {
+            outcome?;
+            done("create", "Created", name, screen)
+        }
+    }
+}
+
+/// For programs, which count on an object; people were told by the option that they gave.
+fn nothing_done(name: &str, screen: &mut Screen) -> Outcome {
+    if !screen.json {
+        return Ok(());
+    }
+    screen.object(&Object::new("done").text("action", "nothing").text("name", name))
 }
 
 fn alter(options: &Alter, store: &Store, screen: &mut Screen) -> Outcome {
@@ -203,7 +209,7 @@ fn alter(options: &Alter, store: &Store, screen: &mut Screen) -> Outcome {
 
 fn delete(options: &Delete, store: &Store, screen: &mut Screen) -> Outcome {
     match store.delete_topic(&options.topic) {
-        Err(Error::UnknownTopic { .. }) if options.if_exists => Ok(()),
+        Err(Error::UnknownTopic { .. }) if options.if_exists => nothing_done(&options.topic, screen),
         outcome => {
             outcome?;
             done("delete", "Deleted", &options.topic, screen)

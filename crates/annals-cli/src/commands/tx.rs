@@ -6,8 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
-use crate::open::Access;
-use crate::open::{directory, require_store, with_reader, with_store};
+use crate::open::{directory, require_store, with_all_topics, with_store};
 use crate::show::{Escaped, List, Object, Screen, Table, count};
 
 /// Show transactions that have no end, and abort what a process has left
@@ -57,7 +56,7 @@ pub(crate) struct Abort {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
-        Verb::List(Open {}) => with_reader(arguments, |store| list(&store.open_transactions()?, screen)),
+        Verb::List(Open {}) => with_all_topics(arguments, |store| list(&store.open_transactions()?, screen)),
         Verb::Abort(options) => match abort(options, arguments, screen) {
             Err(Failure::Store(error @ (Error::StoreLocked { .. } | Error::StoreInUse { .. }))) => {
                 let instead = "that process ends it: when its timeout is over, or where another is begun under its name";
@@ -136,7 +135,7 @@ fn abort(options: &Abort, arguments: &Arguments, screen: &mut Screen) -> Outcome
         let why = "it is committed, and the next open for writing puts its ends into the log";
         return Err(Failure::Conflict(why.to_owned()));
     }
-    with_store(arguments, Access::Write, |store| {
+    with_store(arguments, |store| {
         let left = store.stats()?.open_transactions;
         if left.iter().any(|left| meant.iter().any(|one| one.producer_id == left.producer_id)) {
             let why = "nobody can decide it before a topic that it has written to can be opened: `annals verify` tells more";

@@ -178,3 +178,50 @@ fn what_another_process_sends_is_followed() {
     let none = annals(&store, &["consume", "--topic", "orders", "--follow", "--timeout", "50ms"]);
     assert_eq!((none.status.code(), none.stdout.len()), (Some(0), 0), "{}", said(&none));
 }
+
+#[test]
+fn ctrl_c_ends_restore_and_leaves_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, copy, again) =
+        (dir.path().join("shop-log"), dir.path().join("monday"), dir.path().join("again"));
+    filled(&store, 100_000);
+    let made = annals(&store, &["backup", "--to", copy.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+    let slowly = ["restore", "--from", copy.to_str().unwrap(), "--independent", "--max-rate", "100000"];
+    let child = start(&again, &slowly);
+    for _ in 0..600 {
+        if again.join("orders-0").is_dir() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert_eq!(said(&output), "annals: interrupted\n");
+    assert!(std::fs::read_dir(&again).map_or(0, Iterator::count) == 0);
+}
+
+#[test]
+fn ctrl_c_ends_import_and_what_was_appended_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 0);
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let child = start(&store, &["import", "--topic", "orders", "--from", pipe.to_str().unwrap()]);
+    let mut input = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    for number in 0..200_000 {
+        writeln!(input, "{{\"value\":\"order {number}\"}}").unwrap();
+    }
+    // More than a batch, so it has been read.
+    wait_for_records(&store, 1_000_000);
+    signal(&child, "-INT");
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let lines = lines_of(&store);
+    assert!(!lines.is_empty());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told, format!("Imported {} records into orders.\n", lines.len()));
+}

@@ -137,6 +137,7 @@ fn a_full_disk_ends_produce_and_what_was_told_of_is_there() {
         trap '' XFSZ; ulimit -f 1024; annals produce --topic orders --file lines";
     let full = sh(dir.path(), script);
     assert_eq!(full.status.code(), Some(8), "{}", said(&full));
+    let told = String::from_utf8(full.stdout).unwrap();
     assert!(sh(dir.path(), "annals verify").status.success());
     // What came before the failure is there, in order, and the next run goes on.
     let lines = std::fs::read_to_string(dir.path().join("lines")).unwrap();
@@ -145,6 +146,7 @@ fn a_full_disk_ends_produce_and_what_was_told_of_is_there() {
     let read: Vec<_> = read.lines().skip(1).collect();
     let expected: Vec<_> = lines.lines().take(read.len()).collect();
     assert!(read == expected && read.len() < lines.lines().count(), "{} lines", read.len());
+    assert_eq!(told, format!("Sent {} records to orders.\n", read.len()));
     assert!(sh(dir.path(), "echo more | annals produce --topic orders").status.success());
 }
 

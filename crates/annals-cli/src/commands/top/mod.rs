@@ -13,7 +13,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
 use crate::interrupt;
-use crate::open::{Reading, open_reader};
+use crate::open::{Reading, all_are_open, open_reader};
 use crate::show::Screen;
 use crate::times::parse_length;
 use rates::{Rates, Sample};
@@ -71,7 +71,7 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
         before = now;
         left -= 1;
     }
-    Ok(())
+    all_are_open(store)
 }
 
 fn sleep(length: Duration) -> Outcome {
