@@ -16,14 +16,29 @@ pub(crate) fn directory(arguments: &Arguments) -> Outcome<PathBuf> {
     named.ok_or_else(|| Failure::Usage("which store? give --store DIR, or set ANNALS_STORE".to_owned()))
 }
 
-/// Refuses a directory that holds no store.
+/// Refuses a directory that holds no store. One that has lost its list of topics still holds one.
 pub(crate) fn require_store(path: &Path) -> Outcome {
     let list = path.join("annals.topics");
     match std::fs::metadata(&list) {
         Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && has_partitions(path) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::no_store(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Err(Failure::no_store(path)),
         Err(error) => Err(Failure::at("look at", &list, error)),
+    }
+}
+
+/// Whether there are directories of partitions, as the library makes them.
+fn has_partitions(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().join("annals.state").is_file())
+}
+
+/// An error where it is a newer version that can read a store's list of topics: damage would be something else.
+pub(crate) fn refuse_newer(path: &Path) -> Outcome {
+    match Store::open_read_only(path) {
+        Err(newer @ Error::UnsupportedFormat { .. }) => Err(newer.into()),
+        _ => Ok(()),
     }
 }
 

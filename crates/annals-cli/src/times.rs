@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use annals::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> Timestamp {
@@ -11,7 +11,7 @@ pub(crate) fn now() -> Timestamp {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Unix milliseconds, RFC 3339, a date, or `-1h`.
+/// Unix milliseconds, RFC 3339, a date, or `-1h`. What names no zone is in UTC.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(millis) = text.parse::<i64>()
         && millis >= 0
@@ -25,13 +25,25 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    let date = text.parse::<Date>().ok().and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    match date {
-        Some(date) => Ok(date.timestamp().as_millisecond()),
-        None => Err(format!(
-            "{text:?} is no time: Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago"
-        )),
+    parse_in_utc(text).ok_or_else(|| {
+        let forms = "Unix milliseconds, 2026-01-31T06:00:00Z (UTC also without the Z), 2026-01-31, or -1h for an hour ago";
+        format!("{text:?} is no time: {forms}")
+    })
+}
+
+/// A date, or one and a time of day. The parsers of dates pass over what stands behind one: each part is looked at by itself.
+fn parse_in_utc(text: &str) -> Option<Timestamp> {
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, time),
+        None => (text, "00:00"),
+    };
+    let is_of =
+        |part: &str, marks: &[u8]| part.bytes().all(|one| one.is_ascii_digit() || marks.contains(&one));
+    if date.len() != "2026-01-31".len() || !is_of(date, b"-") || !is_of(time, b":.") {
+        return None;
     }
+    let moment = date.parse::<Date>().ok()?.to_datetime(time.parse::<Time>().ok()?);
+    Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
 /// Milliseconds, or with a unit.
@@ -50,6 +62,12 @@ pub(crate) fn parse_length(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     number.checked_mul(millis_of_unit).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// A length that is not 0.
+pub(crate) fn parse_some_length(text: &str) -> Result<Duration, String> {
+    let length = parse_length(text)?;
+    if length.is_zero() { Err(format!("{text:?} is no time at all")) } else { Ok(length) }
 }
 
 /// A time as people read it; `-` for none.
@@ -72,6 +90,30 @@ mod tests {
         assert!((parse_time("-1h").unwrap() - hour_ago).abs() < 60_000);
         assert!(parse_time("yesterday").unwrap_err().contains("yesterday"));
         assert!(parse_time("").is_err());
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_that_time_in_utc_and_not_midnight() {
+        let six = parse_time("2026-01-31T06:00:00Z").unwrap();
+        for text in
+            ["2026-01-31T06:00:00", "2026-01-31 06:00:00", "2026-01-31T06:00:00.000", "2026-01-31t06:00"]
+        {
+            assert_eq!(parse_time(text), Ok(six), "{text}");
+        }
+        assert_eq!(parse_time("2026-01-31T23:59"), Ok(six + (17 * 60 + 59) * 60_000));
+        assert_eq!(parse_time("2026-01-31"), Ok(six - 6 * 3_600_000));
+        for wrong in [
+            "2026-01-31T06:00:00[Europe/Berlin]",
+            "2026-01-31[Europe/Berlin]",
+            "2026-01-31Z",
+            "2026-01-31T",
+            "2026-01-31T25:00",
+            "2026-02-30",
+            "2026-01-31T06:00:00 CET",
+            "2026-01-31T06:00:00-",
+        ] {
+            assert!(parse_time(wrong).is_err(), "{wrong} is {:?}", parse_time(wrong));
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TOPIC")]
     leave_out: Vec<String>,
     /// Copy at most so many bytes in a second.
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     max_rate: Option<u64>,
     /// Read all of it back.
     #[arg(long)]
@@ -60,7 +60,7 @@ pub(crate) struct Restore {
     #[arg(long)]
     same_identity: bool,
     /// Copy at most so many bytes in a second.
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     max_rate: Option<u64>,
 }
 

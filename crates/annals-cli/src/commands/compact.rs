@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::commands::figures::is_internal;
+use crate::commands::once;
 use crate::failure::Outcome;
 use crate::interrupt;
 use crate::open::{all_are_open, with_store};
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
 
 fn topics(options: &Options, store: &Store) -> Outcome<Vec<Topic>> {
     if !options.topic.is_empty() {
-        let named = options.topic.iter().map(|name| store.topic(name));
+        let named = once(&options.topic).into_iter().map(|name| store.topic(name));
         return Ok(named.collect::<annals::Result<_>>()?);
     }
     let mut topics = store.topics();

@@ -1,14 +1,19 @@
 //! `consume`: records to lines.
 
+mod follow;
+
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use annals::{
     Consumer, Error, Isolation, Offset, OnDamage, PartitionView, Records, Store, StoreReader, TopicPartition,
+    TopicView,
 };
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
+use crate::commands::figures::refuse_internal;
+use crate::commands::once;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -92,7 +97,8 @@ fn parse_start(text: &str) -> Result<Start, String> {
         _ => {}
     }
     let number = text.parse::<Offset>().map_err(|_| "a number, earliest, latest, or -N".to_owned())?;
-    Ok(if number < 0 { Start::Last(number.saturating_neg()) } else { Start::At(number) })
+    // The last 0 are none.
+    Ok(if text.starts_with('-') { Start::Last(number.saturating_neg()) } else { Start::At(number) })
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
@@ -101,11 +107,16 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let words = "an offset is one of a partition: give --partition, too";
         return Err(Failure::Usage(words.to_owned()));
     }
+    if options.group.is_some() {
+        options.topic.iter().try_for_each(|name| refuse_internal(name))?;
+    }
     let mut printer = Printer::new(&style, screen);
     printer.left = options.max_messages.unwrap_or(u64::MAX);
     printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
     match &options.group {
-        None if options.follow => follow(options, &open_reader(arguments, Reading::Long)?, &mut printer),
+        None if options.follow => {
+            follow::follow(options, &open_reader(arguments, Reading::Long)?, &mut printer)
+        }
         None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
         Some(group) => with_store(arguments, |store| {
             for name in &options.topic {
@@ -113,7 +124,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             }
             read_as_member(options, consumer(options, group, store)?, &mut printer)?;
             let mut skipped = 0;
-            for name in &options.topic {
+            for name in once(&options.topic) {
                 let stats = store.topic(name)?.stats()?;
                 skipped += stats.partitions.iter().map(|one| one.skipped_offsets).sum::<u64>();
             }
@@ -145,16 +156,12 @@ fn consumer(options: &Options, group: &str, store: &Store) -> Outcome<Consumer> 
 
 /// One partition after the other, each to its end.
 fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
-    let topics = options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
+    let topics = once(&options.topic).into_iter().map(|name| store.topic(name));
+    let topics = topics.collect::<annals::Result<Vec<_>>>()?;
     let mut skipped = 0;
     for topic in topics {
         printer.note_times(topic.name(), &topic.config());
-        let partitions = if options.partition.is_empty() {
-            topic.partitions()
-        } else {
-            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
-        };
-        for partition in partitions {
+        for partition in named_partitions(options, &topic)? {
             if let Some(start) = start_of(options, &partition)? {
                 skipped += read_partition(options, &partition, start, printer)?;
             }
@@ -163,43 +170,13 @@ fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer
     tell_of_skipped(skipped)
 }
 
-/// All partitions at once, as records come.
-fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
-    let damage = if options.skip_damage { OnDamage::Skip } else { OnDamage::Fail };
-    let builder = store.consumer_builder().isolation(isolation(options)).on_damage(damage);
-    let mut consumer = builder.max_poll_records(10_000).build()?;
-    let mut starts = Vec::new();
-    for name in &options.topic {
-        let topic = store.topic(name)?;
-        printer.note_times(name, &topic.config());
-        let partitions = if options.partition.is_empty() {
-            topic.partitions()
-        } else {
-            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
-        };
-        for partition in partitions {
-            let says_where =
-                options.from_beginning || options.offset.is_some() || options.from_time.is_some();
-            let start = if says_where { start_of(options, &partition)? } else { None };
-            let place = partition.topic_partition().clone();
-            starts.push((place, start.unwrap_or_else(|| partition.stable())));
-        }
+/// Those that were named, or all.
+fn named_partitions(options: &Options, topic: &TopicView) -> Outcome<Vec<PartitionView>> {
+    if options.partition.is_empty() {
+        return Ok(topic.partitions());
     }
-    consumer.assign(starts.iter().map(|(place, _)| place.clone()))?;
-    for (place, start) in starts {
-        consumer.seek(place, start)?;
-    }
-    let mut since = Instant::now();
-    while printer.left > 0 && options.timeout.is_none_or(|timeout| since.elapsed() < timeout) {
-        interrupt::check()?;
-        let records = consumer.poll(Duration::from_millis(100))?;
-        if !records.is_empty() {
-            printer.print(&records)?;
-            printer.flush()?;
-            since = Instant::now();
-        }
-    }
-    Ok(())
+    let named = once(&options.partition).into_iter().map(|number| topic.partition(*number));
+    Ok(named.collect::<annals::Result<_>>()?)
 }
 
 /// Says how many offsets it passed over.

@@ -55,7 +55,7 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
             // Nothing else goes there: it would be a line of the file.
             return write_all(&topic, screen.out(), &of_output).map(drop);
         }
-        let records = export_to(&options.to, &topic)?;
+        let records = export_to(&options.to, &topic, store.path())?;
         let path = options.to.display();
         let object = || {
             let object = Object::new("exported").text("topic", &options.topic);
@@ -68,12 +68,26 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
     })
 }
 
+/// Whatever stands in a store is the store's, and a file that is put there may take the place of its records.
+fn refuse_inside(to: &Path, store: &Path) -> Outcome {
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = std::fs::canonicalize(to).or_else(|_| std::fs::canonicalize(parent));
+    let store = std::fs::canonicalize(store);
+    match (place, store) {
+        (Ok(place), Ok(store)) if place.starts_with(&store) => {
+            let words = "lies in the store: an export goes to another place";
+            Err(Failure::Usage(format!("{} {words}", to.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn is_standard_output(path: &Path) -> bool {
     path == Path::new("-") || path == Path::new("/dev/stdout")
 }
 
 /// An export that is told of is on the disk, where it is a file.
-fn export_to(path: &Path, topic: &TopicView) -> Outcome<u64> {
+fn export_to(path: &Path, topic: &TopicView, store: &Path) -> Outcome<u64> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::at("write", path, error),
@@ -89,6 +103,7 @@ fn export_to(path: &Path, topic: &TopicView) -> Outcome<u64> {
             Ok(records)
         }
         _ => {
+            refuse_inside(path, store)?;
             let mut file = NewFile::at(path)?;
             let records = write_all(topic, file.writer(), &failed)?;
             file.put_in_place()?;

@@ -24,15 +24,24 @@ pub(crate) mod queue;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;
+mod single;
 pub(crate) mod stats;
 pub(crate) mod top;
 pub(crate) mod topics;
 pub(crate) mod tx;
 pub(crate) mod verify;
 
+use std::collections::BTreeSet;
+
 use crate::arguments::{Arguments, Verb};
 use crate::failure::Outcome;
 use crate::show::Screen;
+
+/// What was named, each once, in the order in which it was named first.
+fn once<T: Ord>(named: &[T]) -> Vec<&T> {
+    let mut seen = BTreeSet::new();
+    named.iter().filter(|one| seen.insert(*one)).collect()
+}
 
 /// Does what was asked for.
 pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {

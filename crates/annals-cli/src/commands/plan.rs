@@ -10,7 +10,7 @@ use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::show::{Object, Screen, count};
-use crate::times::parse_length;
+use crate::times::parse_some_length;
 
 /// Say how many partitions a topic needs for a wanted throughput.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// How long to measure each.
-    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_length)]
+    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_some_length)]
     measure: Duration,
 }
 

@@ -145,6 +145,10 @@ impl<'a> Printer<'a> {
         self.last.clone()
     }
 
+    pub(crate) fn reader_has_gone(&self) -> bool {
+        self.screen.reader_has_gone()
+    }
+
     pub(crate) fn flush(&mut self) -> Outcome {
         self.screen.flush()
     }

@@ -6,7 +6,9 @@ use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
 use crate::arguments::Arguments;
+use crate::commands::figures::refuse_internal;
 use crate::commands::look::Look;
+use crate::commands::once;
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_reader, with_store};
 use crate::show::{Object, Screen, Table};
@@ -93,6 +95,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
         }
     }
     for named in &options.topic {
+        refuse_internal(named.split_once(':').map_or(named.as_str(), |(name, _)| name))?;
         match named.split_once(':') {
             None => {
                 let count = store.partition_count(named)?;
@@ -106,7 +109,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
             }
         }
     }
-    Ok(found)
+    Ok(once(&found).into_iter().cloned().collect())
 }
 
 fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outcome<Move> {

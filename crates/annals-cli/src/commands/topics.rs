@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
 use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
+use crate::commands::once;
 use crate::failure::{Failure, Outcome};
 use crate::open::{all_are_open, with_all_topics, with_made_store, with_reader, with_store};
 use crate::show::{Object, Screen};
@@ -161,7 +162,7 @@ fn chosen(store: &StoreReader, names: &[String]) -> Outcome<Vec<TopicView>> {
     if names.is_empty() {
         return Ok(store.topics());
     }
-    Ok(names.iter().map(|name| store.topic(name)).collect::<annals::Result<_>>()?)
+    Ok(once(names).into_iter().map(|name| store.topic(name)).collect::<annals::Result<_>>()?)
 }
 
 fn done(action: &str, words: &str, name: &str, screen: &mut Screen) -> Outcome {

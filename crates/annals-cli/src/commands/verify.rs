@@ -10,7 +10,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{directory, open_backup, require_store};
+use crate::open::{directory, open_backup, refuse_newer, require_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
@@ -45,6 +45,9 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         Store::builder(&path).verify(each)?
     };
     drop(progress);
+    if found.partitions == 0 && !found.is_sound() && options.backup.is_none() {
+        refuse_newer(&path)?;
+    }
     let is_complete = !interrupt::is_asked();
     for damage in &found.findings {
         screen.either(|| damage_object("damage", damage), line_of("damage", damage))?;

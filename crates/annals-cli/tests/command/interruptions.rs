@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use annals::{Record, Store};
+
 use crate::refusals::{annals, filled, said};
 
 fn start(store: &Path, arguments: &[&str]) -> Child {
@@ -217,11 +219,62 @@ fn ctrl_c_ends_import_and_what_was_appended_is_told() {
     // More than a batch, so it has been read.
     wait_for_records(&store, 1_000_000);
     signal(&child, "-INT");
-    drop(input);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    // Before that it would end by itself.
+    drop(input);
     let lines = lines_of(&store);
     assert!(!lines.is_empty());
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(told, format!("Imported {} records into orders.\n", lines.len()));
+}
+
+#[test]
+fn partitions_that_are_added_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 2);
+    let mut all = start(&store, &["consume", "--topic", "orders", "--follow", "--from-beginning"]);
+    let mut out = BufReader::new(all.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!([next(), next()], ["order 0\n", "order 1\n"]);
+    let opened = Store::open(&store).unwrap();
+    opened.add_partitions("orders", 3).unwrap();
+    for partition in [2, 0, 1] {
+        let value = format!("to {partition}");
+        opened.producer().send(Record::to("orders").partition(partition).value(&value)).unwrap();
+    }
+    opened.close().unwrap();
+    let mut lines = [next(), next(), next()];
+    lines.sort();
+    assert_eq!(lines, ["to 0\n", "to 1\n", "to 2\n"]);
+    signal(&all, "-INT");
+    assert_eq!(all.wait().unwrap().code(), Some(130));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "what was printed does not come again");
+}
+
+#[test]
+fn nobody_is_followed_for_by_a_reader_that_has_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 1);
+    let verbs = [&["consume", "--topic", "orders", "--follow"][..], &["top", "--interval", "1h"]];
+    for arguments in verbs {
+        let mut child = start(&store, arguments);
+        drop(child.stdout.take());
+        let mut waited = 0;
+        while child.try_wait().unwrap().is_none() {
+            waited += 1;
+            assert!(waited < 300, "{arguments:?} goes on");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{arguments:?}");
+    }
 }

@@ -11,10 +11,10 @@ use annals::StoreReader;
 use clap::Args;
 
 use crate::arguments::Arguments;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::open::{Reading, all_are_open, open_reader};
-use crate::show::Screen;
+use crate::show::{Screen, is_dumb};
 use crate::times::parse_length;
 use rates::{Rates, Sample};
 
@@ -43,7 +43,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
     let store = open_reader(arguments, Reading::Long)?;
-    let has_page = options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
+    let is_shown = screen.is_terminal && std::io::stdin().is_terminal() && !is_dumb();
+    let has_page = options.iterations.is_none() && is_shown;
     if has_page && !screen.json {
         return page::run(options, &store, interval);
     }
@@ -55,7 +56,7 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     let mut before = Sample::take(options, store)?;
     let mut left = options.iterations.unwrap_or(u64::MAX);
     while left > 0 {
-        sleep(interval)?;
+        sleep(interval, screen)?;
         let now = Sample::take(options, store)?;
         let rates = Rates::between(&before, &now);
         if screen.json {
@@ -74,10 +75,13 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     all_are_open(store)
 }
 
-fn sleep(length: Duration) -> Outcome {
+fn sleep(length: Duration, screen: &Screen) -> Outcome {
     let until = Instant::now() + length;
     loop {
         interrupt::check()?;
+        if screen.reader_has_gone() {
+            return Err(Failure::ReaderGone);
+        }
         let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
             return Ok(());
         };

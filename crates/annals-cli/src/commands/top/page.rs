@@ -30,6 +30,8 @@ struct Page {
 #[derive(PartialEq, Eq)]
 enum Wish {
     End,
+    /// With the status of a Ctrl-C, which is a key here.
+    Interrupt,
     Draw,
     Nothing,
 }
@@ -75,6 +77,7 @@ fn show(
             }
             match page.wish(&event::read().map_err(of_terminal)?) {
                 Wish::End => return Ok(()),
+                Wish::Interrupt => return Err(Failure::Interrupted),
                 Wish::Draw => {
                     terminal.draw(|frame| page.draw(frame)).map_err(of_terminal)?;
                 }
@@ -102,7 +105,7 @@ impl Page {
         }
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => return Wish::End,
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Wish::End,
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Wish::Interrupt,
             KeyCode::Char('p') => self.by_partition = !self.by_partition,
             KeyCode::Char(' ') => self.is_stopped = !self.is_stopped,
             KeyCode::Down => self.scroll += 1,
