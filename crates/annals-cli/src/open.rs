@@ -27,6 +27,25 @@ pub(crate) fn require_store(path: &Path) -> Outcome {
     }
 }
 
+/// The same for what works on a store that cannot be opened, its list of topics gone, too: one is where the files of partitions are.
+pub(crate) fn require_files(path: &Path) -> Outcome {
+    let is_partition = |entry: std::fs::DirEntry| {
+        let files = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+        let mut names = files.map(|file| file.file_name());
+        names.any(|name| {
+            name == "annals.state" || Path::new(&name).extension().is_some_and(|kind| kind == "log")
+        })
+    };
+    match require_store(path) {
+        Err(Failure::Missing(_))
+            if std::fs::read_dir(path).into_iter().flatten().flatten().any(is_partition) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
 /// Opens a backup.
 pub(crate) fn open_backup(path: &Path) -> Outcome<Backup> {
     match std::fs::metadata(path.join("annals.backup")) {

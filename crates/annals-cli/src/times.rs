@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use annals::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::DateTime;
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> Timestamp {
@@ -11,7 +11,7 @@ pub(crate) fn now() -> Timestamp {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Unix milliseconds, RFC 3339, a date, or `-1h`.
+/// Unix milliseconds, RFC 3339, a date or a time without a zone, which are of UTC, or `-1h`.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(millis) = text.parse::<i64>()
         && millis >= 0
@@ -25,9 +25,10 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    let date = text.parse::<Date>().ok().and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    match date {
-        Some(date) => Ok(date.timestamp().as_millisecond()),
+    // A date alone is its first moment.
+    let time = text.parse::<DateTime>().ok().and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    match time {
+        Some(time) => Ok(time.timestamp().as_millisecond()),
         None => Err(format!(
             "{text:?} is no time: Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago"
         )),
@@ -68,6 +69,10 @@ mod tests {
         assert_eq!(parse_time("2023-11-14T22:13:20Z"), Ok(1_700_000_000_000));
         assert_eq!(parse_time("2023-11-14T23:13:20+01:00"), Ok(1_700_000_000_000));
         assert_eq!(parse_time("1970-01-02"), Ok(86_400_000));
+        assert_eq!(parse_time("1970-01-02T00:00:01"), Ok(86_401_000));
+        assert_eq!(parse_time("1970-01-02 06:00"), Ok(86_400_000 + 6 * 3_600_000));
+        assert_eq!(parse_time("1970-01-02T23:59:00.5"), Ok(2 * 86_400_000 - 60_000 + 500));
+        assert!(parse_time("1970-01-02T").is_err() && parse_time("23:59").is_err());
         let hour_ago = now() - 3_600_000;
         assert!((parse_time("-1h").unwrap() - hour_ago).abs() < 60_000);
         assert!(parse_time("yesterday").unwrap_err().contains("yesterday"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
 use crate::commands::look::Look;
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_reader, with_store};
@@ -39,7 +39,7 @@ pub(crate) struct Reset {
     /// To the end.
     #[arg(long, group = "target")]
     to_latest: bool,
-    /// To what is committed: shows where the group is.
+    /// To what is committed: shows where the group is. To the end where that is nothing, as Kafka.
     #[arg(long, group = "target")]
     to_current: bool,
     /// To this offset.
@@ -106,7 +106,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
             }
         }
     }
-    Ok(found)
+    Ok(once(&found))
 }
 
 fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outcome<Move> {
@@ -131,7 +131,7 @@ fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outco
     } else if options.to_latest {
         end
     } else {
-        of_committed()?
+        committed.unwrap_or(end)
     };
     Ok(Move { committed, to: wanted.clamp(start, end), partition })
 }

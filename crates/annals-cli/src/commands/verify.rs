@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use annals::Store;
 use annals::report::{Damage, TornTail, VerifyReport};
+use annals::{Error, Store};
 use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{directory, open_backup, require_store};
+use crate::open::{directory, open_backup, require_files};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
@@ -41,7 +41,8 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     let found = if options.backup.is_some() {
         open_backup(&path)?.verify(each)?
     } else {
-        require_store(&path)?;
+        require_files(&path)?;
+        newer_is_left_alone(&path)?;
         Store::builder(&path).verify(each)?
     };
     drop(progress);
@@ -63,6 +64,15 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         (true, true) => Ok(()),
         (_, false) => Err(Failure::Interrupted),
         (false, true) => Err(Failure::Found("it is damaged".to_owned())),
+    }
+}
+
+/// What another version wrote is not damaged.
+fn newer_is_left_alone(path: &Path) -> Outcome {
+    match Store::open_read_only(path) {
+        Err(error @ Error::UnsupportedFormat { .. }) => Err(error.into()),
+        // Whatever else is wrong is what is looked for.
+        _ => Ok(()),
     }
 }
 

@@ -9,5 +9,5 @@ mod table;
 pub(crate) use bytes::{Bytes, Escaped, hex, unhex};
 pub(crate) use count::count;
 pub(crate) use object::{List, Object};
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, complain_as_object};
 pub(crate) use table::Table;

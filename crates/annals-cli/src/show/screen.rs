@@ -12,6 +12,8 @@ pub(crate) struct Screen {
     out: BufWriter<StdoutLock<'static>>,
     pub(crate) json: bool,
     pub(crate) is_terminal: bool,
+    /// A terminal that can do more than print.
+    pub(crate) has_pages: bool,
     color: bool,
     color_of_errors: bool,
 }
@@ -19,16 +21,18 @@ pub(crate) struct Screen {
 impl Screen {
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let may = |is_terminal: bool| match arguments.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => is_terminal && !no_color,
+            Color::Auto => is_terminal && !no_color && !is_dumb,
         };
         let is_terminal = io::stdout().is_terminal();
         Self {
             out: BufWriter::with_capacity(256 << 10, io::stdout().lock()),
             json: arguments.json,
             is_terminal,
+            has_pages: is_terminal && !is_dumb,
             color: may(is_terminal),
             color_of_errors: may(io::stderr().is_terminal()),
         }
@@ -71,15 +75,21 @@ impl Screen {
 
     /// Says on standard error why it ends with another status than 0. When nobody reads that either, the status has to do.
     pub(crate) fn complain(&mut self, failure: &Failure) {
+        if self.json {
+            return complain_as_object(failure);
+        }
         let mut error = io::stderr().lock();
-        let told = if self.json {
-            let object = Object::new("error").number("status", failure.status());
-            writeln!(error, "{}", object.text("message", &failure.to_string()))
-        } else if self.color_of_errors {
+        let told = if self.color_of_errors {
             writeln!(error, "\x1b[1;31mannals:\x1b[0m {failure}")
         } else {
             writeln!(error, "annals: {failure}")
         };
         drop(told);
     }
+}
+
+/// The same for programs.
+pub(crate) fn complain_as_object(failure: &Failure) {
+    let object = Object::new("error").number("status", failure.status());
+    drop(writeln!(io::stderr().lock(), "{}", object.text("message", &failure.to_string())));
 }

@@ -1,5 +1,6 @@
 //! `top`: a store at work, page after page.
 
+mod fit;
 mod page;
 mod rates;
 
@@ -43,7 +44,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
     let store = open_reader(arguments, Reading::Long)?;
-    let has_page = options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
+    let has_page = options.iterations.is_none() && screen.has_pages && std::io::stdin().is_terminal();
     if has_page && !screen.json {
         return page::run(options, &store, interval);
     }
