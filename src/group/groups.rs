@@ -56,10 +56,10 @@ pub(crate) struct Groups {
     /// Held while commits are written, so that memory and ledger agree on the order; not while they are synced.
     pub(super) committed: Mutex<Committed>,
     /// What was set right in memory at the open and is not written yet. Nothing else is written before it.
-    owed: Mutex<Vec<Change>>,
+    pub(super) owed: Mutex<Vec<Change>>,
     /// Some of that was committed without the id of its topic, which is gone: it would hold for the next of the name. Or it is of
     /// a partition that has been appended to since.
-    cannot_wait: AtomicBool,
+    pub(super) cannot_wait: AtomicBool,
     pub(super) register: Mutex<Register>,
     /// Held while a group comes to this process, leaves it, gets a member, or is forgotten: before its members and `register`, and over I/O.
     locking: Mutex<()>,
@@ -137,14 +137,7 @@ impl Groups {
             unreadable,
             ..Self::with((topics, clock), ledger, committed, None)
         });
-        for partition in set_back {
-            let owing = Arc::downgrade(&groups);
-            let write = move |_| owing.upgrade().map_or(Ok(()), |groups| groups.write_owed());
-            // Records sent to it would be taken for read by the next life.
-            if !partition.log().require(write) {
-                groups.cannot_wait.store(true, Ordering::Release);
-            }
-        }
+        set_back.iter().for_each(|partition| groups.hold_back(partition));
         Ok(groups)
     }
 

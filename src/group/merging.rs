@@ -21,8 +21,12 @@ impl Groups {
 
     /// Returns when what one group has committed for a partition survives a power cut.
     pub(crate) fn keep_committed_by(&self, group: &Group, partition: &Partition) -> Result<()> {
+        self.keep_committed_of(group.name(), partition)
+    }
+
+    pub(super) fn keep_committed_of(&self, group: &str, partition: &Partition) -> Result<()> {
         let committed = self.committed.lock();
-        let commit = committed.of(group.name(), partition.topic_partition());
+        let commit = committed.of(group, partition.topic_partition());
         let written_in: Vec<_> = commit.into_iter().flat_map(|one| [one.written_in, one.moved_in]).collect();
         drop(committed);
         self.sync_consumed(&written_in.into_iter().flatten().collect::<Vec<_>>())

@@ -16,6 +16,7 @@ mod merging;
 mod pending;
 mod progress;
 mod register;
+mod set_back;
 mod spool;
 mod spool_file;
 mod taken;

@@ -33,6 +33,8 @@ pub(super) struct SpoolFile {
     most_bytes: usize,
     /// The last wait for others was in vain.
     is_stuck: AtomicBool,
+    /// The last wait for another's sync was.
+    is_sync_stuck: AtomicBool,
     /// Held over every change: the lock of the file is the process's, not the thread's.
     changing: Mutex<Known>,
     /// Held for reading over each append and its sync, before the lock on changes.
@@ -54,6 +56,33 @@ pub(super) struct Found {
     pub(super) commits: Vec<Vec<SpooledRecord>>,
     end: usize,
     last: Option<FrameMark>,
+}
+
+/// A wait for other processes.
+struct Waits<'a> {
+    deadline: Deadline,
+    /// Whether the last one was in vain.
+    is_stuck: &'a AtomicBool,
+}
+
+impl<'a> Waits<'a> {
+    fn begin(is_stuck: &'a AtomicBool) -> Self {
+        let most = if is_stuck.load(Ordering::Relaxed) { Duration::ZERO } else { LONGEST_WAIT };
+        Self { deadline: Deadline::after(most), is_stuck }
+    }
+
+    fn on(&self, too_long: impl FnOnce() -> Error) -> Result<()> {
+        if self.deadline.has_passed() {
+            self.is_stuck.store(true, Ordering::Relaxed);
+            return Err(too_long());
+        }
+        pause(Duration::from_micros(100));
+        Ok(())
+    }
+
+    fn end(self) {
+        self.is_stuck.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The spool is this thread's to change.
@@ -86,6 +115,7 @@ impl SpoolFile {
             locks,
             most_bytes: MOST_BYTES,
             is_stuck: AtomicBool::new(false),
+            is_sync_stuck: AtomicBool::new(false),
             changing: Mutex::default(),
             appends: RwLock::new(()),
         }
@@ -99,14 +129,11 @@ impl SpoolFile {
     /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
     fn hold(&self) -> Result<Held<'_>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
-        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
-        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
+        let waits = Waits::begin(&self.is_stuck);
         while !locks.try_lock_spool()? {
-            let waited = self.wait_until(deadline);
-            self.is_stuck.store(waited.is_err(), Ordering::Relaxed);
-            waited?;
+            waits.on(|| self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"))?;
         }
-        self.is_stuck.store(false, Ordering::Relaxed);
+        waits.end();
         Ok(Held { locks: Some(locks) })
     }
 
@@ -115,14 +142,6 @@ impl SpoolFile {
         self.locks.iter().for_each(Locks::bar);
         drop(self.changing.lock());
         drop(self.appends.write());
-    }
-
-    fn wait_until(&self, deadline: Deadline) -> Result<()> {
-        if deadline.has_passed() {
-            return Err(self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"));
-        }
-        pause(Duration::from_micros(100));
-        Ok(())
     }
 
     fn error(&self, operation: &'static str, kind: ErrorKind, why: &str) -> Error {
@@ -253,18 +272,21 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Waits until nobody else syncs that file; `None` when somebody has synced what lies below `end`.
+    /// Waits until nobody else syncs that file; `None` when somebody has synced what lies below `end`. Where another was not done in time,
+    /// as one that is stopped, it is not waited for again before it is.
     fn begin_sync<'a>(&self, file: &'a File, end: usize) -> Result<Option<Syncing<'a>>> {
         if self.locks.is_none() {
             return Ok(Some(Syncing { locked: None }));
         }
-        let deadline = Deadline::after(LONGEST_WAIT);
+        let waits = Waits::begin(&self.is_sync_stuck);
         while !file.try_lock_byte(SYNC_BYTE)? {
             if self.head_of(file)?.marks.durable() >= end {
                 return Ok(None);
             }
-            self.wait_until(deadline)?;
+            let why = "another process has begun a sync of it, and is not done";
+            waits.on(|| self.error("sync", ErrorKind::TimedOut, why))?;
         }
+        waits.end();
         Ok(Some(Syncing { locked: Some(file) }))
     }
 

@@ -20,7 +20,7 @@ pub(crate) fn in_drop(work: impl FnOnce()) {
     in_drop_each([work], |work| work());
 }
 
-/// The same in parts. One that panics keeps no other from being done: the first panic goes on when all are.
+/// The same in parts, also of what is no drop. One that panics keeps no other from being done: the first panic goes on when all are.
 pub(crate) fn in_drop_each<T>(parts: impl IntoIterator<Item = T>, mut work: impl FnMut(T)) {
     let mut first = None;
     for part in parts {

@@ -158,7 +158,7 @@ impl Slot {
     }
 
     /// An even number to go on from, whatever was left there.
-    pub(super) fn sequence(&self) -> u64 {
+    pub(crate) fn sequence(&self) -> u64 {
         self.load(word::SEQUENCE, Ordering::Relaxed).wrapping_add(1) & !1
     }
 }

@@ -8,6 +8,7 @@ use crate::format::{
 use crate::io::{Directory, Entry, EntryKind, OpenMode};
 use crate::log::config::LogConfig;
 use crate::log::log::Log;
+use crate::log::table::names;
 use crate::log::table::state_file::{STATE_FILE, StateFile};
 use crate::segment::{ActiveSegment, ReadMode, WriteFailure, empty_segment};
 use crate::types::Offset;
@@ -112,12 +113,11 @@ impl Log {
     }
 
     /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
-    /// for what it is, and ended later.
+    /// for what it is, and ended later. Where a file cannot be removed the others are, but for that one.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {
-        for entry in directory.list()?.iter().filter(|entry| entry.name != STATE_FILE) {
-            // A removal of segments that was under way may have been faster.
-            directory.remove_if_there(&entry.name)?;
-        }
+        let names = directory.list()?.into_iter().map(|entry| entry.name).filter(|name| name != STATE_FILE);
+        // A removal of segments that was under way may have been faster.
+        names::remove_each(directory, names)?;
         directory.sync()?;
         directory.remove_all()
     }

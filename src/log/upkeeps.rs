@@ -2,13 +2,18 @@
 
 use crate::locks::{AtomicBool, AtomicU64, Ordering};
 
-/// A part of maintenance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A part of maintenance. They are done in this order, and none waits for another to succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Upkeep {
+    /// Idle rolls are a part of it.
     Retention,
     /// Taking what deletions have left off the disk.
     Freeing,
     Compaction,
+}
+
+impl Upkeep {
+    pub(crate) const ALL: [Self; 3] = [Self::Retention, Self::Freeing, Self::Compaction];
 }
 
 /// How often each succeeded since the log was opened, whoever asked for it, also where there was nothing to do.

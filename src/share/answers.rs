@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::{DeliveryState, StateBatch};
+use crate::io::{in_drop, in_drop_each};
 use crate::share::queue::{Place, Queue, until};
 use crate::share::runs::{Lock, RunState, Span};
 use crate::share::selection::is_exhausted;
 use crate::share::slot::{SlotInner, push};
 use crate::types::{Durability, Offset, Timestamp};
+use crate::upkeep::Otherwise;
 
 /// How much may be handed out without an append.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,28 +98,42 @@ impl Queue {
         lock: Lock,
         ((offsets, delay), reason): ((&[Offset], Option<Duration>), Option<&str>),
     ) -> Result<()> {
+        // Also where a panic comes by in the middle: some are handed out again by then.
+        let _told = Otherwise::new(|| in_drop(|| self.tell_of_released()));
         let (mut inner, now) = self.enter(place)?;
         let mut outcome = Ok(());
-        for offset in offsets {
-            let Some(Span { count, .. }) = inner.state.held(*offset, lock.id, now) else {
-                outcome = outcome.and(Err(lock_lost(place, &inner, *offset)));
-                continue;
-            };
-            inner.counters.released += 1;
-            if is_exhausted(count, self.settings.delivery_limit) {
-                let span = Span { first: *offset, last: *offset, count };
-                outcome = outcome.and(self.give_up(place, &mut inner, (span, now, reason)));
-                continue;
-            }
-            let deliveries = u16::try_from(count).unwrap_or(0);
-            let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, *offset));
-            let due = (!delay.is_zero()).then(|| until(now, delay));
-            inner.state.release(*offset, *offset, due);
-        }
-        drop(inner);
+        in_drop_each(offsets, |offset| {
+            let released = self.release_one(place, &mut inner, ((*offset, delay), reason), (lock, now));
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(released);
+        });
+        outcome
+    }
+
+    fn tell_of_released(&self) {
         self.queues.tell_groups();
         self.watchers.raise();
-        outcome
+    }
+
+    fn release_one(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        ((offset, delay), reason): ((Offset, Option<Duration>), Option<&str>),
+        (lock, now): (Lock, Timestamp),
+    ) -> Result<()> {
+        let Some(Span { count, .. }) = inner.state.held(offset, lock.id, now) else {
+            return Err(lock_lost(place, inner, offset));
+        };
+        inner.counters.released += 1;
+        if is_exhausted(count, self.settings.delivery_limit) {
+            let span = Span { first: offset, last: offset, count };
+            return self.give_up(place, inner, (span, now, reason));
+        }
+        let deliveries = u16::try_from(count).unwrap_or(0);
+        let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, offset));
+        let due = (!delay.is_zero()).then(|| until(now, delay));
+        inner.state.release(offset, offset, due);
+        Ok(())
     }
 
     /// Keeps a message for longer.

@@ -3,17 +3,14 @@
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch, collision_key};
-use crate::locks::Mutex;
+use crate::share::burying::{Buried, Burying};
 use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without, cut};
 use crate::share::queue::{Place, Queue, hash_of};
 use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
 use crate::share::settings::DeadLetterTopic;
 use crate::share::slot::SlotInner;
-use crate::topic::{
-    Contribution, Entry, Outcome, OwnedRecord, Participant, Partition, Prepared, SHARE_STATE, Topic,
-    TopicConfig, WrittenIn,
-};
+use crate::topic::{Contribution, Entry, OwnedRecord, Partition, Topic, TopicConfig, refuse_write};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Timestamp};
 
@@ -31,34 +28,6 @@ pub(super) struct Burial<'a> {
     pub(super) records: &'a [OwnedRecord],
     pub(super) reason: &'a str,
     pub(super) now: Timestamp,
-}
-
-/// The state's part of the transaction. Whoever gives up holds the state's lock until it is decided.
-#[derive(Debug)]
-struct Buried {
-    contribution: Mutex<Option<Contribution>>,
-}
-
-/// The same, with its records.
-struct BuriedRecords(Contribution);
-
-impl Participant for Buried {
-    fn topic(&self) -> &'static str {
-        SHARE_STATE.name
-    }
-
-    fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
-        let contribution = self.contribution.lock().take();
-        Ok(contribution.map(|contribution| Box::new(BuriedRecords(contribution)) as Box<dyn Prepared>))
-    }
-}
-
-impl Prepared for BuriedRecords {
-    fn contribution(&self) -> &Contribution {
-        &self.0
-    }
-
-    fn end(self: Box<Self>, _outcome: Outcome) {}
 }
 
 impl Queue {
@@ -122,31 +91,10 @@ impl Queue {
         };
         match self.dead_letter_topic()? {
             Some(topic) if !burial.records.is_empty() => {
-                let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], now))?;
-                let written_in = WrittenIn::default();
-                match self.bury_together(place, (&topic, burial), (&entry, &written_in)) {
-                    Ok(()) => {
-                        inner.accounts = accounts;
-                        self.queues.states.note_decided(inner, written_in.transaction());
-                    }
-                    // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
-                    // room for one may have some later.
-                    Err(Error::RecordTooLarge { setting, .. })
-                        if burial.records.len() == 1 && setting != "annals.size.limit.bytes" =>
-                    {
-                        self.queues.states.write(&place.slot, inner, (&[batch], now))?;
-                    }
-                    Err(error) => {
-                        if let Error::Undecided { .. } = error {
-                            inner.set_aside(&[batch]);
-                        }
-                        return Err(error);
-                    }
-                }
+                self.bury_with_letters(place, inner, ((&topic, burial), batch))?;
             }
-            _ => self.queues.states.write(&place.slot, inner, (&[batch], now))?,
+            _ => self.bury_without(place, inner, (batch, now))?,
         }
-        inner.state.finish(span.first, span.last, DeliveryState::Archived);
         if burial.records.is_empty() {
             return Ok(());
         }
@@ -162,16 +110,57 @@ impl Queue {
         Ok(())
     }
 
+    fn bury_with_letters(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        ((topic, burial), batch): ((&Topic, &Burial<'_>), StateBatch),
+    ) -> Result<()> {
+        let (entry, accounts) = self.queues.states.entry(&place.slot, inner, (&[batch], burial.now))?;
+        let mut burying = Burying::new(self, inner, (batch, accounts));
+        let buried = self.bury_together(place, (topic, burial), (&entry, &burying));
+        if buried.is_ok() {
+            burying.take_effect();
+        }
+        drop(burying);
+        match buried {
+            // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
+            // room for one may have some later.
+            Err(Error::RecordTooLarge { setting, .. })
+                if burial.records.len() == 1 && setting != "annals.size.limit.bytes" =>
+            {
+                self.bury_without(place, inner, (batch, burial.now))
+            }
+            Err(error @ Error::Undecided { .. }) => {
+                inner.set_aside(&[batch]);
+                Err(error)
+            }
+            buried => buried,
+        }
+    }
+
+    /// There are no letters.
+    fn bury_without(
+        &self,
+        place: &Place,
+        inner: &mut SlotInner,
+        (batch, now): (StateBatch, Timestamp),
+    ) -> Result<()> {
+        self.queues.states.write(&place.slot, inner, (&[batch], now))?;
+        inner.state.finish(batch.first, batch.last, batch.state);
+        Ok(())
+    }
+
     /// One letter leaves out ever more until its topic takes it. Several that are too much together are refused.
     fn bury_together(
         &self,
         place: &Place,
         (topic, burial): (&Topic, &Burial<'_>),
-        (entry, written_in): (&Entry, &WrittenIn),
+        (entry, burying): (&Entry, &Burying<'_>),
     ) -> Result<()> {
         let mut least = Without::Nothing;
         loop {
-            let buried = self.try_to_bury(place, (topic, burial, least), (entry.clone(), written_in));
+            let buried = self.try_to_bury(place, (topic, burial, least), (entry.clone(), burying));
             match (&buried, least.more()) {
                 (Err(Error::RecordTooLarge { .. }), Some(more)) if burial.records.len() == 1 => least = more,
                 _ => return buried,
@@ -183,7 +172,7 @@ impl Queue {
         &self,
         place: &Place,
         (topic, burial, least): (&Topic, &Burial<'_>, Without),
-        (entry, written_in): (Entry, &WrittenIn),
+        (entry, burying): (Entry, &Burying<'_>),
     ) -> Result<()> {
         let records = burial.records;
         let slot = &place.slot.name;
@@ -201,16 +190,18 @@ impl Queue {
             .without_waiting()
             .holding_locks();
         let mut tx = builder.durability(self.settings.durability).begin()?;
-        let target = slot.partition % topic.partition_count().max(1);
-        self.begin_letters(&topic.partition(target)?)?;
+        refuse_write(topic.is_internal(), topic.name())?;
+        let target = topic.partition(slot.partition % topic.partition_count().max(1))?;
+        self.begin_letters(&target)?;
         let is_compacted = topic.settings().compaction().is_some();
         for record in records {
             let letter = Letter::of(record, (&self.group, self.topic.id(), is_compacted), burial);
             let mut without = least;
             loop {
                 let missing = letter.missing(without);
-                let sent = letter.record(record, (without, &missing)).topic(topic.name()).partition(target);
-                match (tx.send(sent), without.more()) {
+                // Not to the topic of the name: another by now would keep no letter that is not done.
+                let sent = tx.send_to(&target, &letter.record(record, (without, &missing)));
+                match (sent, without.more()) {
                     (Err(Error::RecordTooLarge { .. }), Some(more)) => without = more,
                     (sent, _) => break sent?,
                 }
@@ -219,14 +210,13 @@ impl Queue {
         let partition = self.queues.states.partition()?;
         let inputs: Vec<(Partition, Offset)> =
             records.last().map(|last| (place.partition.clone(), last.offset)).into_iter().collect();
-        let written_in = written_in.clone();
+        let (written_in, told) = (burying.written_in.clone(), burying.told.clone());
         // What is written of a state replaces nothing that is.
         let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
         let laid_over = place.partition.log().committed_at(&offsets).into_iter().collect();
         let (owners, entries, behind) = (vec![entry.key.clone()], vec![entry], Vec::new());
         let contribution = Contribution { partition, entries, inputs, behind, owners, laid_over, written_in };
-        let contribution = Mutex::new(Some(contribution));
-        tx.take_part(|| Buried { contribution }, |_| {});
+        tx.take_part(|| Buried::new(contribution, told), |_| {});
         tx.commit().map(drop)
     }
 

@@ -1,6 +1,5 @@
 //! What was given up: looked at, sent back, or dropped.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +12,10 @@ use crate::share::letter::{
     TOPIC_HEADER, TOPIC_ID_HEADER, VALUE_HEADER, take_own, topic_id,
 };
 use crate::share::message::Message;
+use crate::share::queue::Queue;
 use crate::share::queues::{Queues, check_group};
 use crate::share::worker::Worker;
-use crate::topic::{OwnedRecord, Topic};
+use crate::topic::{OwnedRecord, Topic, Topics, refuse_write};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Record};
 
@@ -54,6 +54,8 @@ pub struct DeadLetters {
     queues: Arc<Queues>,
     /// `None` where nothing was given up yet.
     worker: Option<Worker>,
+    /// For the next take: this one has handed something out.
+    kept: Option<Box<Error>>,
     topic: String,
     group: String,
     /// Of the transactions that send letters back.
@@ -123,8 +125,17 @@ pub struct DeadLetter {
     missing: Option<Missing>,
 }
 
+/// Whether the topic that a letter is of is gone: of that id, where the letter says one, and with that `found` by its name.
+pub(super) fn is_gone(topics: &Topics, found: &Result<Topic>, id: Option<u128>) -> bool {
+    match (found, id) {
+        (Ok(topic), Some(id)) => topic.id() != id,
+        (Err(_), Some(id)) => matches!(topics.by_id(id), Ok(None)),
+        (found, None) => matches!(found, Err(Error::UnknownTopic { .. })),
+    }
+}
+
 impl DeadLetter {
-    fn of(message: Message) -> Self {
+    pub(super) fn of(message: Message) -> Self {
         let mut record = message.deref().clone();
         let own = take_own(&mut record);
         let find = |name: &str| own.iter().find(|header| header.key == name);
@@ -168,21 +179,10 @@ impl DeadLetter {
     fn target(&self) -> Result<Topic> {
         let topics = &self.message.delivery().queue.queues.topics;
         let found = topics.get(&self.topic);
-        let is_gone = |id: u128| match &found {
-            Ok(topic) => topic.id() != id,
-            Err(_) => matches!(topics.by_id(id), Ok(None)),
-        };
-        if self.topic_id.is_some_and(is_gone) {
+        if self.topic_id.is_some() && is_gone(topics, &found, self.topic_id) {
             return Err(Error::UnknownTopic { topic: self.topic.clone(), was_deleted: true });
         }
         found
-    }
-
-    /// Nobody else is to be handed it as long as this is there. What it says is let go.
-    fn into_lock(mut self) -> Message {
-        let record = &mut self.message.record;
-        (record.key, record.value, record.headers) = (None, None, Vec::new());
-        self.message
     }
 
     /// Key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
@@ -211,7 +211,7 @@ impl DeadLetters {
 
     fn new(queues: Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Self {
         let name = LentName::new(&queues, letters);
-        Self { queues, worker: None, topic: topic.to_owned(), group: group.to_owned(), name }
+        Self { queues, worker: None, kept: None, topic: topic.to_owned(), group: group.to_owned(), name }
     }
 
     fn worker(queues: &Arc<Queues>, letters: &str, (topic, group): (&str, &str)) -> Result<Worker> {
@@ -232,6 +232,17 @@ impl DeadLetters {
         Ok(true)
     }
 
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.queues.topics.check_process()?;
+        self.queues.topics.check_open()
+    }
+
+    /// The queue of the letters; none while there is no topic of them.
+    pub(super) fn queue(&mut self) -> Result<Option<Arc<Queue>>> {
+        self.find()?;
+        Ok(self.worker.as_ref().and_then(Worker::queue).cloned())
+    }
+
     /// Up to `most` letters, the oldest of each partition first. A letter that is dropped stays where it is.
     ///
     /// # Errors
@@ -242,8 +253,21 @@ impl DeadLetters {
             return Ok(Vec::new());
         }
         let Some(worker) = &mut self.worker else { return Ok(Vec::new()) };
-        let messages = worker.take(most, Duration::ZERO)?;
-        Ok(messages.into_iter().map(DeadLetter::of).collect())
+        self.kept.take().map_or(Ok(()), |failure| Err(*failure))?;
+        let mut letters = Vec::new();
+        // One look counts with them what stands between, where that was not looked at before.
+        while letters.len() < most {
+            match worker.take(most - letters.len(), Duration::ZERO) {
+                Ok(messages) if messages.is_empty() => break,
+                Ok(messages) => letters.extend(messages.into_iter().map(DeadLetter::of)),
+                Err(failure) if letters.is_empty() => return Err(failure),
+                Err(failure) => {
+                    self.kept = Some(Box::new(failure));
+                    break;
+                }
+            }
+        }
+        Ok(letters)
     }
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
@@ -267,23 +291,24 @@ impl DeadLetters {
     fn send_back_in_one(&self, letter: DeadLetter) -> Result<()> {
         let target = letter.target()?;
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
-        let DeadLetter { topic, partition, group, message, record, .. } = letter;
+        let DeadLetter { partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
         // It may have been sent back before.
         record.headers.pop_if(|header| header.key == REDRIVE_HEADER);
+        refuse_write(target.is_internal(), target.name())?;
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
         let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
         let mut tx = builder.durability(durability).begin()?;
-        let back =
-            Record::from(&record).topic(&topic).partition(target.number()).timestamp(self.queues.clock.now());
+        let back = Record::from(&record).timestamp(self.queues.clock.now());
         let mut for_one = [back.clone().header(REDRIVE_HEADER, &group)];
         if let Err(Error::RecordTooLarge { .. }) = target.log().check_records(&for_one) {
             for_one = [back];
         }
         let [back] = for_one;
-        tx.send(back)?;
+        // Not to the topic of the name: by now that may be another.
+        tx.send_to(&target, &back)?;
         tx.ack(message);
         tx.commit().map(drop)
     }
@@ -322,34 +347,5 @@ impl DeadLetters {
         self.queues.topics.check_process()?;
         self.check_own(&letter)?;
         letter.message.ack()
-    }
-
-    /// Sends up to `most` letters back, the oldest first; says how many. Those of [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, and stay
-    /// where they are; nobody is handed them meanwhile.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back.
-    pub fn redrive(&mut self, most: usize) -> Result<usize> {
-        const AT_A_TIME: usize = 100;
-        self.queues.topics.check_process()?;
-        let (mut sent, mut passed) = (0, BTreeMap::new());
-        while sent < most {
-            let letters = self.take((most - sent).min(AT_A_TIME))?;
-            // What was passed over comes again when its lock is over: that is the end, too.
-            let mut is_any_new = false;
-            for letter in letters {
-                if letter.is_of_deleted_topic() {
-                    let place = (letter.message.partition, letter.message.offset);
-                    is_any_new |= passed.insert(place, letter.into_lock()).is_none();
-                } else {
-                    self.send_back(letter)?;
-                    (sent, is_any_new) = (sent + 1, true);
-                }
-            }
-            if !is_any_new {
-                break;
-            }
-        }
-        Ok(sent)
     }
 }

@@ -3,44 +3,56 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::EraseReport;
 use crate::share::burial::may_be_own;
 use crate::share::holds::Holds;
 use crate::share::letter::letter_key;
 use crate::share::queues::{Queues, named};
 use crate::share::slot::Slot;
-use crate::topic::{Partition, RecordRef, Topic};
+use crate::topic::{Partition, RecordRef, Topic, unless_deleted};
 use crate::types::Offset;
 
 impl Queues {
-    /// Takes all records of a key out of what is held for later, out of the topic, and out of the dead letters of its queues.
+    /// Takes all records of a key out of what is held for later, out of the topic, and out of the dead letters of its queues: out of all of it,
+    /// whatever fails.
     pub(crate) fn erase(&self, holds: &Arc<Holds>, topic: &str, key: &[u8]) -> Result<Vec<EraseReport>> {
         let topic = self.topics.get(topic)?;
         // What is moved meanwhile goes the same way: from what is held to the topic, from there to the letters.
-        let (_, mut reports) = holds.take_out(&topic, &|other| other == key)?;
-        reports.retain(|report| report.records > 0);
-        reports.extend(topic.erase(key)?);
+        let of_held = holds.take_out(&topic, &|other| other == key);
+        let of_topic = topic.erase(key);
         // Whoever has read a record of it before, to give it up, has written its letter by then.
         self.of_topic(topic.id()).iter().for_each(|slot| drop(slot.enter(&self.suspects)));
-        for partition in self.letters_of(&topic) {
-            let goes =
-                |record: &RecordRef<'_>| letter_key(record, topic.name()).is_some_and(|own| own == key);
-            let report = remove(&partition, &find(&partition, &goes)?)?;
-            reports.extend((report.records > 0).then_some(report));
-        }
-        Ok(reports)
+        let of_letters = self.erase_letters(&topic, key);
+        let ((_, of_held), of_topic, of_letters) = (of_held?, of_topic?, of_letters?);
+        let had_some = |report: &EraseReport| report.records > 0;
+        let (of_held, of_letters) =
+            (of_held.into_iter().filter(had_some), of_letters.into_iter().filter(had_some));
+        Ok(of_held.chain(of_topic).chain(of_letters).collect())
+    }
+
+    fn erase_letters(&self, topic: &Topic, key: &[u8]) -> Result<Vec<EraseReport>> {
+        let goes = |record: &RecordRef<'_>| letter_key(record, topic.name()).is_some_and(|own| own == key);
+        let erase = |partition: &Partition| remove(partition, &find(partition, &goes)?);
+        let (opened, not_opened) = self.letters_of(topic);
+        // The others are done all the same where one fails.
+        let outcomes: Vec<_> = opened.iter().map(erase).collect();
+        let outcomes = outcomes.into_iter().filter_map(unless_deleted);
+        outcomes.chain(not_opened.into_iter().map(Err)).collect()
     }
 
     /// The partitions that may have dead letters of a topic's queues: those of topics that have some of any, and of the queues' own, whose groups may be
-    /// forgotten.
-    fn letters_of(&self, topic: &Topic) -> Vec<Partition> {
+    /// forgotten. And why such topics could not be opened.
+    fn letters_of(&self, topic: &Topic) -> (Vec<Partition>, Vec<Error>) {
         let is_of_letters = |slot: &Arc<Slot>| named(&slot.name.owner).1.is_some();
+        let has_some = |id: u128| self.of_topic(id).iter().any(is_of_letters);
         let mut all = self.topics.all();
-        all.retain(|letters| {
-            may_be_own(letters.name(), topic.name()) || self.of_topic(letters.id()).iter().any(is_of_letters)
-        });
-        all.iter().flat_map(Topic::partitions).collect()
+        all.retain(|letters| may_be_own(letters.name(), topic.name()) || has_some(letters.id()));
+        let mut not_opened = self.topics.not_opened();
+        not_opened
+            .retain(|letters| may_be_own(&letters.name, topic.name()) || letters.id.is_some_and(has_some));
+        let why = not_opened.into_iter().map(|letters| letters.why);
+        (all.iter().flat_map(Topic::partitions).collect(), why.collect())
     }
 }
 

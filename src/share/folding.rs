@@ -321,7 +321,11 @@ impl Queues {
         let listed = files.list()?;
         let there = self.topics.ids()?;
         let is_gone = |name: &&String| topic_of(name).is_some_and(|topic| !there.contains(&topic));
-        listed.iter().filter(is_gone).try_for_each(|name| files.remove(name))
+        let mut outcome = Ok(());
+        for name in listed.iter().filter(is_gone) {
+            outcome = outcome.and(files.remove(name));
+        }
+        outcome
     }
 }
 

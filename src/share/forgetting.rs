@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::share::burial::may_be_own;
 use crate::share::queue::Queue;
-use crate::share::queues::{Queues, named, working};
+use crate::share::queues::{Queues, named, owner_of_left_letters, working};
 use crate::share::slot::Slot;
 use crate::topic::{Partition, Topic};
 
@@ -43,6 +44,7 @@ impl Queues {
         let in_use = self.in_use.lock();
         let queues = working(&in_use);
         let forgotten = self.check_unused(&queues, group).and_then(|()| {
+            self.note_left_letters(group)?;
             // A fold between the two would bring back what is forgotten.
             let folding = self.away.folding.lock();
             let locks = self.lock_all_of(group, &folding)?;
@@ -57,6 +59,21 @@ impl Queues {
         // The last who has a queue may be this one.
         drop(in_use);
         forgotten
+    }
+
+    /// Who erases a key finds the letters of a group that is forgotten, too, in whatever topic.
+    fn note_left_letters(&self, group: &str) -> Result<()> {
+        for topic in self.topics.all() {
+            let are_left = |slot: &Arc<Slot>| {
+                let (of, letters_of) = named(&slot.name.owner);
+                of == group && letters_of.is_some_and(|of| !may_be_own(topic.name(), of))
+            };
+            if self.of_topic(topic.id()).iter().any(are_left) {
+                let partition = topic.partition(0)?;
+                self.slot(&owner_of_left_letters(), &partition, partition.start())?;
+            }
+        }
+        Ok(())
     }
 
     fn check_unused(&self, queues: &[Arc<Queue>], group: &str) -> Result<()> {

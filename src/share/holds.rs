@@ -16,7 +16,7 @@ use crate::log::{EraseReport, RetentionPolicy};
 use crate::producer::Producer;
 use crate::share::erasure::{find, is_any, remove};
 use crate::share::held::Held;
-use crate::share::steps::Steps;
+use crate::share::steps::{Step, Steps};
 use crate::share::wakes::Wakes;
 use crate::topic::{DELAYED, Partition, RecordRef, Topic, Topics};
 use crate::transaction::Transactions;
@@ -57,7 +57,8 @@ impl Holds {
             wakes: Mutex::default(),
             with_id: Mutex::default(),
         });
-        if topics.get(DELAYED.name).is_ok() {
+        if let Ok(topic) = topics.get(DELAYED.name) {
+            holds.cut_positions(&topic);
             // What waits there is not known before it is looked at.
             holds.wakes.lock().all();
             holds.set_timer();
@@ -157,8 +158,9 @@ impl Holds {
 
     /// Nothing is moved meanwhile; `None` where nothing is held.
     pub(super) fn hold_steps(&self) -> Result<Option<MutexGuard<'_, Steps>>> {
-        if self.topics.get(DELAYED.name).is_err() {
-            return Ok(None);
+        match self.topics.get(DELAYED.name) {
+            Err(Error::UnknownTopic { .. }) => return Ok(None),
+            found => drop(found?),
         }
         let mut steps = self.steps.lock();
         self.look_up(&mut steps)?;
@@ -179,20 +181,28 @@ impl Holds {
     }
 
     fn take_out_of(&self, steps: &Steps, wanted: Wanted<'_>) -> Result<(u64, Vec<EraseReport>)> {
-        let (mut waiting, mut reports) = (0, Vec::new());
-        for step in &steps.all {
-            let offsets = find(&step.partition, &|record| goes(record, wanted))?;
-            for (_, group) in
-                steps.groups.iter().enumerate().filter(|(number, _)| step.says_any(*number, &offsets))
-            {
-                // Else a power cut takes back the move, and the record is nowhere.
-                self.groups.keep_committed_by(group, &step.partition)?;
-            }
-            let report = remove(&step.partition, &offsets)?;
-            waiting += offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
-            reports.push(report);
+        let outcomes: Vec<_> =
+            steps.all.iter().map(|step| self.take_out_of_step(&steps.groups, step, wanted)).collect();
+        // The others are done all the same where one fails.
+        let (waiting, reports): (Vec<u64>, Vec<_>) =
+            outcomes.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok((waiting.iter().sum(), reports))
+    }
+
+    fn take_out_of_step(
+        &self,
+        groups: &[Arc<Group>],
+        step: &Step,
+        wanted: Wanted<'_>,
+    ) -> Result<(u64, EraseReport)> {
+        let offsets = find(&step.partition, &|record| goes(record, wanted))?;
+        for (_, group) in groups.iter().enumerate().filter(|(number, _)| step.says_any(*number, &offsets)) {
+            // Else a power cut takes back the move, and the record is nowhere.
+            self.groups.keep_committed_by(group, &step.partition)?;
         }
-        Ok((waiting, reports))
+        let report = remove(&step.partition, &offsets)?;
+        let waiting = offsets.iter().filter(|offset| !step.moved.has(**offset)).count() as u64;
+        Ok((waiting, report))
     }
 
     /// Takes out of all steps what was moved: part of a round of maintenance.

@@ -124,6 +124,14 @@ pub(super) fn letter_key(record: &RecordRef<'_>, topic: &str) -> Option<Vec<u8>>
     key.map(<[u8]>::to_vec)
 }
 
+/// The id of the topic that the message of a letter was in, where the letter says it.
+pub(super) fn letter_topic_id(record: &RecordRef<'_>) -> Option<u128> {
+    let headers: Vec<_> = record.headers().collect();
+    let own = own_count(headers.iter().map(|header| &*header.key))?;
+    let id = headers.iter().rev().take(own).find(|header| header.key == TOPIC_ID_HEADER)?;
+    topic_id(id.value)
+}
+
 /// What a dead letter says of its message.
 pub(super) struct Letter {
     topic: String,

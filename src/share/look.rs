@@ -23,6 +23,15 @@ pub(super) struct Taken {
     pub(super) count: i16,
 }
 
+/// Which messages a look is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'a> {
+    /// Up to so many, the oldest first.
+    Oldest(usize),
+    /// Up to so many of these, which are in order and readable. Of a queue without order and without doubts.
+    Those(&'a [Offset], usize),
+}
+
 /// What one look at a partition has found.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -65,22 +74,26 @@ impl Drop for Looking<'_> {
 }
 
 impl Queue {
-    /// Hands out up to `most` messages of a partition, for `lock_timeout`.
-    pub(super) fn look(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
-        let looked = self.look_at(place, most, lock_timeout).map_err(|error| self.explain(place, error));
+    /// Hands out messages of a partition, for `lock_timeout`.
+    pub(super) fn look(&self, place: &Place, wanted: Wanted<'_>, lock_timeout: Duration) -> Result<Look> {
+        let looked = self.look_at(place, wanted, lock_timeout).map_err(|error| self.explain(place, error));
         self.queues.tell_groups();
         looked
     }
 
-    fn look_at(&self, place: &Place, most: usize, lock_timeout: Duration) -> Result<Look> {
+    fn look_at(&self, place: &Place, wanted: Wanted<'_>, lock_timeout: Duration) -> Result<Look> {
         self.queues.check_room(place)?;
         let (mut inner, now) = self.enter(place)?;
+        let (Wanted::Oldest(most) | Wanted::Those(_, most)) = wanted;
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.
         let readable = place.partition.log().stable();
         loop {
             let ends = until(now, lock_timeout);
-            let selection = self.choose(place, &mut inner, (most, readable), (now, ends));
+            let selection = match wanted {
+                Wanted::Oldest(_) => self.choose(place, &mut inner, (most, readable), (now, ends)),
+                Wanted::Those(offsets, _) => inner.state.select_those(offsets, most),
+            };
             if let Some(span) = selection.exhausted {
                 self.give_up(place, &mut inner, (span, now, None))?;
                 continue;

@@ -11,6 +11,7 @@ use crate::share::queue::{Place, Queue};
 use crate::share::runs::Lock;
 use crate::share::selection::NO_LIMIT;
 use crate::topic::OwnedRecord;
+use crate::types::Offset;
 
 /// What the messages of one look have in common.
 #[derive(Debug)]
@@ -284,11 +285,7 @@ impl Messages {
         if self.messages.len() == 1 {
             return self.messages.pop().map_or(Ok(()), Message::ack);
         }
-        let mut outcome = Ok(());
-        for (delivery, offsets) in self.answered() {
-            outcome = outcome.and(delivery.queue.finish(&delivery.place, delivery.lock, &offsets));
-        }
-        outcome
+        self.answer_each(|of, offsets| of.queue.finish(&of.place, of.lock, offsets))
     }
 
     /// All of them are handed out again after `delay`.
@@ -296,7 +293,7 @@ impl Messages {
     /// # Errors
     /// As [`Message::release`].
     pub fn release(mut self, delay: Duration) -> Result<()> {
-        self.release_all(Some(delay))
+        self.answer_each(|of, offsets| of.queue.release(&of.place, of.lock, (offsets, Some(delay))))
     }
 
     /// All of them were not begun: as [`Message::put_back`], one write for those of one partition.
@@ -304,19 +301,16 @@ impl Messages {
     /// # Errors
     /// As [`Message::put_back`].
     pub fn put_back(mut self) -> Result<()> {
-        let mut outcome = Ok(());
-        for (delivery, offsets) in self.answered() {
-            outcome = outcome.and(delivery.queue.put_back(&delivery.place, delivery.lock, &offsets));
-        }
-        outcome
+        self.answer_each(|of, offsets| of.queue.put_back(&of.place, of.lock, offsets))
     }
 
-    fn release_all(&mut self, delay: Option<Duration>) -> Result<()> {
+    /// Each part is answered, also where that of another fails or panics.
+    fn answer_each(&mut self, answer: impl Fn(&Delivery, &[Offset]) -> Result<()>) -> Result<()> {
         let mut outcome = Ok(());
-        for (delivery, offsets) in self.answered() {
-            let released = delivery.queue.release(&delivery.place, delivery.lock, (&offsets, delay));
-            outcome = outcome.and(released);
-        }
+        in_drop_each(self.answered(), |(of, offsets)| {
+            let answered = answer(&of, &offsets);
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(answered);
+        });
         outcome
     }
 

@@ -84,6 +84,12 @@ impl Moved {
         lacking
     }
 
+    /// What it says of offsets below `end`.
+    pub(super) fn below(&self, end: Offset) -> Self {
+        let cut = self.behind.iter().map(|range| range.start..range.end.min(end));
+        Self { first: self.first.min(end), behind: cut.filter(|range| !range.is_empty()).collect() }
+    }
+
     /// The text for the ranges, each as what lies between it and the one before, and its length; `None` where it would be too long.
     pub(super) fn text(&self) -> Option<String> {
         let mut from = self.first;
@@ -159,6 +165,15 @@ mod tests {
             [12..15, 20..21, 29..30, 33..34]
         );
         assert!(moved.lacks(&[3..3, 12..12, 30..31]).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_said_of_offsets_from_an_end_on() {
+        let moved = Moved::of(10, "5+5,10+1");
+        let below = [31, 30, 25, 17, 15, 12, 10, 7].map(|end| moved.below(end));
+        let expected = ["5+5,10+1", "5+5", "5+5", "5+2", "", "", "", ""];
+        assert_eq!(below.each_ref().map(|one| one.text().unwrap()), expected);
+        assert_eq!(below.map(|one| one.first()), [10, 10, 10, 10, 10, 10, 10, 7]);
     }
 
     #[test]

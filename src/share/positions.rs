@@ -13,7 +13,7 @@ use crate::group::Group;
 use crate::share::holds::Holds;
 use crate::share::moved::Moved;
 use crate::share::steps::{Leaving, Step, Steps};
-use crate::topic::{DELAYED, DELAYED_POSITIONS, position_group};
+use crate::topic::{DELAYED, DELAYED_POSITIONS, Topic, position_group};
 use crate::types::Offset;
 
 /// A position by which a move goes on, and what it says then.
@@ -72,6 +72,21 @@ impl Holds {
         if let Err(error) = self.topics.clearing().check_sound(&log.committed_at(&offsets)) {
             due.retain(|one| kept(one).is_ok());
             step.stuck = Some(error);
+        }
+    }
+
+    /// Has no position say of offsets that are not there yet that they have moved on, where a repair has taken the end of a step: records that come to
+    /// stand there would go nowhere.
+    pub(super) fn cut_positions(&self, topic: &Topic) {
+        for partition in topic.partitions() {
+            for group in (0..DELAYED_POSITIONS).map(position_group) {
+                let Some(at) = self.groups.committed(&group, &partition) else { continue };
+                let said = Moved::of(at.offset, &at.metadata);
+                let cut = said.below(partition.end());
+                if let Some(text) = cut.text().filter(|_| cut != said) {
+                    self.groups.note_instead(&group, &partition, text);
+                }
+            }
         }
     }
 

@@ -276,6 +276,9 @@ impl Queues {
         let mut here = BTreeMap::new();
         for slot in self.of_topic(partition.topic_id()) {
             let is_here = slot.name.partition == partition.number();
+            if is_of_left_letters(&slot.name.owner) {
+                continue;
+            }
             // Letters have one where they are.
             if is_here || named(&slot.name.owner).1.is_none() {
                 let of = here.entry(name(&slot.name.owner, partition)).or_insert(None);
@@ -351,6 +354,16 @@ fn name(owner: &Arc<str>, partition: &Partition) -> SlotName {
 /// character in between.
 pub(super) fn owner(group: &Arc<str>, letters_of: Option<&str>) -> Arc<str> {
     letters_of.map_or_else(|| Arc::clone(group), |topic| format!("{group}\0{topic}").into())
+}
+
+/// The owner of a state that says of its topic that there may be dead letters in it, of groups that are forgotten: nobody's name. No worker has it.
+pub(super) fn owner_of_left_letters() -> Arc<str> {
+    owner(&Arc::from(""), Some(""))
+}
+
+/// Whether a state is such a one.
+pub(super) fn is_of_left_letters(owner: &str) -> bool {
+    owner == "\0"
 }
 
 /// The group, and the topic of whose dead letters a state is.

@@ -84,7 +84,8 @@ impl Schedule {
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic); [`OffsetUndecided`](crate::Error::OffsetUndecided) where a disk, or a panic in a file system or clock of the
     /// program, has failed while such a record was to be delivered: whether it is shows after reopening the store, and nothing was taken
-    /// back; as [`Topic::erase`](crate::Topic::erase): some may be left then, call again.
+    /// back; as [`Topic::erase`](crate::Topic::erase): some may be left then, on whichever step has failed, call again. It is [`Poisoned`](crate::Error::Poisoned)
+    /// where such a record is of a transaction that cannot become durable before the store is opened again, or was moved by one: it stays.
     pub fn cancel(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<u64> {
         self.holds.cancel(topic, key.as_ref())
     }

@@ -11,7 +11,7 @@ use crate::locks::Mutex;
 use crate::share::letter_count::{LetterCount, OpenMessages};
 use crate::share::queue::is_sent_to;
 use crate::share::queue_steps::Steps;
-use crate::share::queues::named;
+use crate::share::queues::{is_of_left_letters, named};
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, Found, SlotName};
@@ -109,7 +109,8 @@ impl SeenQueues {
         for topic in self.topics.all() {
             for partition in topic.partitions() {
                 states.add_new(topic.id(), (partition.number(), partition.start()));
-                for (name, state) in states.of_partition(topic.id(), partition.number()) {
+                let of = states.of_partition(topic.id(), partition.number());
+                for (name, state) in of.filter(|(name, _)| !is_of_left_letters(&name.owner)) {
                     let (group, letters_of) = named(&name.owner);
                     let queue = (topic.name().to_owned(), name.owner.to_string());
                     let stats = all.entry(queue).or_insert_with(|| ReaderQueueStats {

@@ -7,6 +7,7 @@ use crate::format::{DeliveryState, StateBatch};
 use crate::share::doubts::Doubts;
 use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
 use crate::share::runs::{Figures, Lock, Run, RunState, Runs, Span, length};
+use crate::share::selection::Selection;
 use crate::types::{Offset, Timestamp};
 
 /// At so many runs nothing new is handed out until some are done. A run takes about 100 bytes.
@@ -174,6 +175,32 @@ impl SharePartition {
             self.let_go(span.first, span.last, span.count);
         }
         before - self.runs.figures().acquired
+    }
+
+    /// Those of these records that wait, up to `most`, and nothing else with them. What was never looked at before the last of them waits from
+    /// here on, all in one run.
+    pub(super) fn select_those(&mut self, offsets: &[Offset], most: u64) -> Selection {
+        let mut selection = Selection { is_closed: true, ..Selection::default() };
+        let spans = &mut selection.spans;
+        let mut room = most;
+        for offset in offsets.iter().copied() {
+            if room == 0 || (offset >= self.end && !self.has_room()) {
+                break;
+            }
+            self.reach(offset + 1);
+            let Some((_, run)) = self.runs.at(offset).filter(|(_, run)| run.state == RunState::Available)
+            else {
+                continue;
+            };
+            match spans.last_mut() {
+                Some(before) if before.last + 1 == offset && before.count == run.count => {
+                    before.last = offset
+                }
+                _ => spans.push(Span { first: offset, last: offset, count: run.count }),
+            }
+            room -= 1;
+        }
+        selection
     }
 
     /// A lock that no other has.

@@ -10,7 +10,7 @@ use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
 use crate::log::{Patience, Signal, is_out_of_time};
 use crate::share::gathered::Gathered;
-use crate::share::look::Taken;
+use crate::share::look::{Taken, Wanted};
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
@@ -136,8 +136,13 @@ impl Worker {
         self.waker.clone()
     }
 
+    /// That of its first topic.
+    pub(super) fn queue(&self) -> Option<&Arc<Queue>> {
+        self.classes.first().map(|class| &class.queue)
+    }
+
     pub(super) fn durability(&self) -> Durability {
-        self.classes.first().map(|class| class.queue.settings.durability).unwrap_or_default()
+        self.queue().map(|queue| queue.settings.durability).unwrap_or_default()
     }
 
     /// Up to `most` messages, as soon as there are some, at once where `most` is 0; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps
@@ -291,7 +296,7 @@ impl Class {
         for step in 0..places.len() {
             let number = (first + step) % places.len();
             let Some(place) = places.get(number) else { continue };
-            let look = match self.queue.look(place, full - messages.len(), lock_timeout) {
+            let look = match self.queue.look(place, Wanted::Oldest(full - messages.len()), lock_timeout) {
                 Ok(look) => look,
                 Err(error) => {
                     if found.fail(error) {

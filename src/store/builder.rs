@@ -162,7 +162,7 @@ impl StoreBuilder {
 
     /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, and of taking off the disk what deletions have
     /// left there, on the thread that does it.
-    /// Compaction is tried again each time after twice as long; [`Store::stats`] lists the partitions that fail. A write or
+    /// Compaction is tried again each time after twice as long; [`Store::stats`] lists what fails at which partition. A write or
     /// sync in the background that fails is reported to the next sender of its partition instead.
     ///
     /// It runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that closes the

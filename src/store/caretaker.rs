@@ -7,16 +7,16 @@ use crate::group::Groups;
 use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::share::{Holds, Kept, Queues};
-use crate::store::failures::{Failing, Failures, Waits};
+use crate::store::failures::{Failing, Failures};
 use crate::store::stats::{StoreStats, group_stats};
 use crate::topic::{Partition, Removed, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
 
-/// How much of a partition's due was done.
-enum Visited {
+/// What became of a part of a partition's upkeep.
+enum Done {
     Wholly,
-    /// What failed before has to wait.
-    InPart,
+    /// It failed before, and has to wait.
+    Waits,
 }
 
 /// Looks after every partition of a store.
@@ -51,23 +51,32 @@ impl Caretaker {
             let kept = self.keep_ids(&topic);
             first = first.and(kept.given_up());
             for partition in topic.partitions() {
-                let place = partition.topic_partition();
-                if partition.log().poisoned_by().is_some() {
-                    continue;
+                first = first.and(self.visit((&topic, &kept), &partition));
+            }
+        }
+        first
+    }
+
+    /// All of a partition's upkeep. What fails keeps nothing from what comes after it: a roll that has no room none from the segments
+    /// that would make some, and a file that cannot be removed nobody from the rest. The first failure is returned.
+    fn visit(&self, of: (&Topic, &Kept), partition: &Partition) -> Result<()> {
+        let mut first = Ok(());
+        for upkeep in Upkeep::ALL {
+            if partition.log().poisoned_by().is_some() {
+                break;
+            }
+            let failing = Failing::upkeep(partition.topic_partition(), upkeep);
+            match caught(|| self.do_upkeep(of, partition, upkeep)) {
+                Ok(Done::Wholly) => self.failures.note_success(&failing),
+                // What holds it ends by itself, and what was due is due in the next round.
+                Ok(Done::Waits) | Err(Error::Held { .. }) => {}
+                // Deleted, or closed, since the list was made.
+                Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
+                    self.failures.note_success(&failing)
                 }
-                let mut at = Upkeep::Retention;
-                match caught(|| self.visit((&topic, &kept), &partition, &mut at)) {
-                    Ok(Visited::Wholly) => self.failures.note_success(place),
-                    // What holds it ends by itself, and what was due is due in the next round.
-                    Ok(Visited::InPart) | Err(Error::Held { .. }) => {}
-                    // Deleted, or closed, since the list was made.
-                    Err(Error::UnknownTopic { .. } | Error::StoreClosed { .. }) => {
-                        self.failures.note_success(place)
-                    }
-                    Err(error) => {
-                        self.failures.note_failure(place, &error, Waits::on(&partition.log().upkeeps, at));
-                        first = first.and(Err(error));
-                    }
+                Err(error) => {
+                    self.failures.note_failure(failing, &error, &partition.log().upkeeps);
+                    first = first.and(Err(error));
                 }
             }
         }
@@ -85,11 +94,10 @@ impl Caretaker {
         for Removed { place, topic, outcome } in self.topics.remove_leftovers() {
             let of = Failing::leftover(&place, topic);
             match outcome {
-                Ok(()) => self.failures.note_success(of),
+                Ok(()) => self.failures.note_success(&of),
                 Err(error) => {
                     // What they wait for has no log of its own any more.
-                    let waits = Waits::on(&Arc::default(), Upkeep::Freeing);
-                    self.failures.note_failure(of, &error, waits);
+                    self.failures.note_failure(of, &error, &Arc::default());
                     first = first.and(Err(error));
                 }
             }
@@ -98,26 +106,32 @@ impl Caretaker {
     }
 
     /// Retention reads no record and frees space: it is tried in every round, and so is what deletions could not take off the disk. Compaction waits after a failure, which
-    /// stands until it succeeds. `at` says what is being done.
-    fn visit(
+    /// stands until it succeeds.
+    fn do_upkeep(
         &self,
         (topic, kept): (&Topic, &Kept),
         partition: &Partition,
-        at: &mut Upkeep,
-    ) -> Result<Visited> {
-        self.retain((topic, kept), partition)?;
-        *at = Upkeep::Freeing;
+        upkeep: Upkeep,
+    ) -> Result<Done> {
         let log = partition.log();
-        log.free_what_is_owed().map_err(|error| log.explain(error))?;
-        log.write_keys_owed();
-        if topic.settings().compaction().is_none() {
-            return Ok(Visited::Wholly);
+        match upkeep {
+            Upkeep::Retention => self.retain((topic, kept), partition).map(|_| Done::Wholly),
+            Upkeep::Freeing => {
+                let freed = log.free_what_is_owed();
+                log.write_keys_owed();
+                freed.map(|()| Done::Wholly).map_err(|error| log.explain(error))
+            }
+            Upkeep::Compaction if topic.settings().compaction().is_none() => Ok(Done::Wholly),
+            // Retention says why.
+            Upkeep::Compaction if kept.of(partition.number()).is_err() => Ok(Done::Waits),
+            Upkeep::Compaction => {
+                if !self.failures.may_try(&Failing::upkeep(partition.topic_partition(), upkeep)) {
+                    return Ok(Done::Waits);
+                }
+                let compact = || topic.compaction_of(partition, Effort::WhenDue);
+                partition.compact(&compact).map(|_| Done::Wholly)
+            }
         }
-        if !self.failures.may_try(partition.topic_partition()) {
-            return Ok(Visited::InPart);
-        }
-        *at = Upkeep::Compaction;
-        partition.compact(&|| topic.compaction_of(partition, Effort::WhenDue)).map(|_| Visited::Wholly)
     }
 
     /// Rolls segments that have become too old without an append, then removes what each topic does not keep. Partitions
@@ -139,18 +153,21 @@ impl Caretaker {
 
     fn retain(&self, (topic, kept): (&Topic, &Kept), partition: &Partition) -> Result<RetentionReport> {
         kept.of(partition.number())?;
-        partition.log().roll_if_idle(self.clock.now())?;
+        // A disk that has no room for another segment is freed by what goes.
+        let rolled = partition.log().roll_if_idle(self.clock.now());
         // Before the partition is locked: groups lock in the other order, and sync.
         let drops_consumed = topic.settings().drops_consumed();
         let consumed = if drops_consumed { self.groups.removable_below(partition) } else { Ok(None) };
         let below = consumed.as_ref().ok().copied().flatten();
         // What other rules take goes also when commits cannot be made durable.
-        let report = partition.apply_retention(|| {
+        let retained = partition.apply_retention(|| {
             let settings = topic.settings();
             let keep_from = below.filter(|_| settings.drops_consumed());
             RetentionPolicy { keep_from, ..settings.retention() }
-        })?;
-        consumed.map(|_| report)
+        });
+        rolled?;
+        consumed?;
+        retained
     }
 
     pub(super) fn stats(&self, open_transactions: Vec<TransactionStats>) -> Result<StoreStats> {

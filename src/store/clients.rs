@@ -138,7 +138,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as [`Topic::erase`](crate::Topic::erase). After an error some may be left: call again.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as [`Topic::erase`](crate::Topic::erase): the first failure, be it of the topic, of what is scheduled or of the letters, also
+    /// of a topic that may have some and could not be opened; the others are done all the same. After an error some may be left: call again.
     /// [`Poisoned`](crate::Error::Poisoned) where such a record is of a transaction that cannot become durable before the store is opened again.
     pub fn erase(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
         self.inner.queues.erase(&self.inner.holds, topic, key.as_ref())

@@ -19,28 +19,28 @@ pub(super) type OnMaintenanceFailure = Arc<dyn Fn(&TopicPartition, &Error) + Sen
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// What fails: a partition's upkeep, or the removal of what a topic has left that was deleted, which goes by the name of its first
-/// partition. Another topic may have that name by now, and neither is in the other's way.
+/// What fails: a part of a partition's upkeep, or the removal of what a topic has left that was deleted, which goes by the name of its first
+/// partition. Another topic may have that name by now, and none of these is in another's way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Failing {
     place: TopicPartition,
     deleted: Option<u128>,
+    of: Upkeep,
 }
 
 impl Failing {
+    /// A part of the upkeep of a partition.
+    pub(super) fn upkeep(place: &TopicPartition, of: Upkeep) -> Self {
+        Self { place: place.clone(), deleted: None, of }
+    }
+
     /// Removing what the topic of that id has left.
     pub(super) fn leftover(place: &TopicPartition, topic: u128) -> Self {
-        Self { place: place.clone(), deleted: Some(topic) }
+        Self { place: place.clone(), deleted: Some(topic), of: Upkeep::Freeing }
     }
 }
 
-impl From<&TopicPartition> for Failing {
-    fn from(place: &TopicPartition) -> Self {
-        Self { place: place.clone(), deleted: None }
-    }
-}
-
-/// The list. A partition leaves it with its first success, whoever asked for what succeeded.
+/// The list. What failed leaves it with its first success, whoever asked for it.
 #[derive(Default)]
 pub(super) struct Failures {
     by_place: Mutex<BTreeMap<Failing, Entry>>,
@@ -65,7 +65,7 @@ struct Entry {
 
 /// What has to succeed.
 #[derive(Debug)]
-pub(super) struct Waits {
+struct Waits {
     upkeeps: Arc<Upkeeps>,
     of: Upkeep,
     /// How often it had succeeded when it failed.
@@ -73,7 +73,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub(super) fn on(upkeeps: &Arc<Upkeeps>, of: Upkeep) -> Self {
+    fn on(upkeeps: &Arc<Upkeeps>, of: Upkeep) -> Self {
         Self { upkeeps: Arc::clone(upkeeps), of, before: upkeeps.successes(of) }
     }
 
@@ -93,14 +93,14 @@ impl Failures {
         Self { on_maintenance_failure, ..Self::default() }
     }
 
-    /// False while a partition that failed has to wait.
-    pub(super) fn may_try(&self, place: &TopicPartition) -> bool {
+    /// False while what failed has to wait.
+    pub(super) fn may_try(&self, of: &Failing) -> bool {
         let all = self.by_place.lock();
-        all.get(&place.into()).is_none_or(|entry| entry.waits.is_over() || entry.retry_at.has_passed())
+        all.get(of).is_none_or(|entry| entry.waits.is_over() || entry.retry_at.has_passed())
     }
 
-    pub(super) fn note_success(&self, of: impl Into<Failing>) {
-        self.by_place.lock().remove(&of.into());
+    pub(super) fn note_success(&self, of: &Failing) {
+        self.by_place.lock().remove(of);
     }
 
     /// A topic was deleted: one that gets its name begins without its failures.
@@ -109,8 +109,8 @@ impl Failures {
         self.by_place.lock().retain(|of, _| stays(of));
     }
 
-    pub(super) fn note_failure(&self, of: impl Into<Failing>, error: &Error, waits: Waits) {
-        let of = of.into();
+    pub(super) fn note_failure(&self, of: Failing, error: &Error, upkeeps: &Arc<Upkeeps>) {
+        let waits = Waits::on(upkeeps, of.of);
         let mut all = self.by_place.lock();
         let before = all.get(&of).filter(|entry| !entry.waits.is_over());
         let failures = before.map_or(0, |entry| entry.failures).saturating_add(1);
@@ -174,35 +174,52 @@ mod tests {
         let failures = Failures::default();
         let place = TopicPartition::new("orders", 0);
         let (leftover, another) = (Failing::leftover(&place, 1), Failing::leftover(&place, 2));
-        let waits = || Waits::on(&Arc::default(), Upkeep::Freeing);
-        failures.note_failure(leftover.clone(), &Error::invalid("disk"), waits());
-        failures.note_failure(another.clone(), &Error::invalid("disk"), waits());
-        assert!(failures.may_try(&place));
-        failures.note_success(&place);
+        let upkeeps = Arc::default();
+        failures.note_failure(leftover.clone(), &Error::invalid("disk"), &upkeeps);
+        failures.note_failure(another.clone(), &Error::invalid("disk"), &upkeeps);
+        Upkeep::ALL.iter().for_each(|of| assert!(failures.may_try(&Failing::upkeep(&place, *of))));
+        failures.note_success(&Failing::upkeep(&place, Upkeep::Freeing));
         failures.forget("orders");
         assert_eq!(failures.list().len(), 2);
-        failures.note_success(another);
-        failures.note_failure(leftover, &Error::invalid("disk"), waits());
+        failures.note_success(&another);
+        failures.note_failure(leftover, &Error::invalid("disk"), &upkeeps);
         assert_eq!(failures.list().iter().map(|one| one.failures).collect::<Vec<_>>(), [2]);
     }
 
     #[test]
     fn a_failing_partition_waits_and_the_others_do_not() {
         let failures = Failures::default();
-        let (bad, good) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
-        let upkeeps = Arc::default();
-        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
+        let compaction = |number| Failing::upkeep(&TopicPartition::new("orders", number), Upkeep::Compaction);
+        let (bad, good, upkeeps) = (compaction(0), compaction(1), Arc::default());
+        let fails = || failures.note_failure(bad.clone(), &Error::invalid("disk"), &upkeeps);
+        fails();
         assert!(!failures.may_try(&bad) && failures.may_try(&good));
         assert_eq!(failures.list()[0].failures, 1);
         upkeeps.note_success(Upkeep::Retention);
         assert!(!failures.may_try(&bad), "it was compaction that failed");
-        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
+        fails();
         assert_eq!(failures.list()[0].failures, 2);
         upkeeps.note_success(Upkeep::Compaction);
         assert!(failures.may_try(&bad) && failures.list().is_empty());
-        failures.note_failure(&bad, &Error::invalid("disk"), Waits::on(&upkeeps, Upkeep::Compaction));
+        fails();
         assert_eq!(failures.list()[0].failures, 1);
         failures.note_success(&bad);
         assert!(failures.may_try(&bad) && failures.list().is_empty());
+    }
+
+    #[test]
+    fn a_part_of_the_upkeep_that_fails_keeps_no_other_waiting() {
+        let (failures, upkeeps) = (Failures::default(), Arc::default());
+        let of = |of| Failing::upkeep(&TopicPartition::new("orders", 0), of);
+        for _ in 0..20 {
+            failures.note_failure(of(Upkeep::Freeing), &Error::invalid("disk"), &upkeeps);
+        }
+        assert!(failures.may_try(&of(Upkeep::Compaction)));
+        failures.note_failure(of(Upkeep::Compaction), &Error::invalid("room"), &upkeeps);
+        assert!(!failures.may_try(&of(Upkeep::Compaction)), "it waits for itself");
+        let list = failures.list();
+        let said: Vec<_> = list.iter().map(|one| (one.error.to_string(), one.failures)).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!((said[0].1, said[1].1), (20, 1));
     }
 }

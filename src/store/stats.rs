@@ -43,7 +43,7 @@ pub struct StoreStats {
     pub counters: Counters,
     /// How long it took.
     pub latencies: Latencies,
-    /// Partitions at which maintenance failed when it last tried.
+    /// Partitions at which maintenance failed when it last tried, and at which part of it.
     pub maintenance_failures: Vec<MaintenanceFailure>,
     /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),
     /// or a clock or file system that it put in. The rest of maintenance continues.
@@ -137,7 +137,8 @@ pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
     GroupStats { group: name, members: progress.members, partitions: partitions.collect() }
 }
 
-/// A partition at which maintenance fails. The others are looked after all the same.
+/// A partition at which a part of maintenance fails: retention, freeing what deletions have left, or compaction. The other parts, and the
+/// other partitions, are done all the same; where two parts fail there are two of these.
 ///
 /// ```
 /// fn is_hopeless(failure: &annals::stats::MaintenanceFailure) -> bool {
@@ -151,7 +152,8 @@ pub struct MaintenanceFailure {
     pub topic_partition: TopicPartition,
     /// The last failure.
     pub error: Error,
-    /// How often it failed in a row. Each time the next try waits twice as long, up to an hour.
+    /// How often that part failed in a row. Each time the next try of a compaction waits twice as long, up to an hour; what frees space is
+    /// tried in every round.
     pub failures: u32,
 }
 

@@ -199,6 +199,28 @@ impl Topics {
     }
 }
 
+/// A topic that is there and could not be opened.
+#[derive(Debug)]
+pub(crate) struct NotOpened {
+    pub(crate) name: Arc<str>,
+    /// None of one that the list does not name, of which a directory with records is there.
+    pub(crate) id: Option<u128>,
+    pub(crate) why: Error,
+}
+
+impl Topics {
+    /// All of them.
+    pub(crate) fn not_opened(&self) -> Vec<NotOpened> {
+        let broken = self.broken.read().clone();
+        if broken.is_empty() {
+            return Vec::new();
+        }
+        let listed = self.catalog.lock();
+        let id = |name: &str| listed.catalog().topics.get(name).map(|entry| entry.id);
+        broken.into_iter().map(|(name, why)| NotOpened { id: id(&name), name, why }).collect()
+    }
+}
+
 impl Topics {
     /// Removes index files, which can be made again: those of all topics, that one first, as many as can be removed.
     fn give_up_indexes(&self, first: &str) {

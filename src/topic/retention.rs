@@ -40,7 +40,7 @@ impl Partition {
     /// where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
-        // What comes later is not there to be deleted.
+        // What comes later is asked for once it is there.
         self.before_removal_below(before.min(self.next_offset()))?;
         let deleted = self.log().delete_records(before);
         self.log().after_removal();

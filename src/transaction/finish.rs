@@ -203,10 +203,11 @@ impl Transactions {
     }
 
     /// Writes every marker that is missing, after a round of syncs for what the decisions rest on. Those that another thread is
-    /// writing are written, too, when it returns, or were refused: a close must not overtake them.
+    /// writing are written, too, when it returns, or were refused: a close must not overtake them. Of those that this thread is writing, further up,
+    /// an error says which a power cut may still take back.
     pub(crate) fn finish(self: &Arc<Self>) -> Result<(), NotEnded> {
         // Who comes here again from a file system or a clock of the program's own is in the middle of it.
-        let Some(_turn) = self.finishing.take() else { return Ok(()) };
+        let Some(_turn) = self.finishing.take() else { return self.own_rounds.check_all_durable() };
         let taken_up = self.take_up_again();
         let mut in_hand = InHand::new(self, |outstanding| std::mem::take(&mut outstanding.ended));
         let mut round = Round::default();

@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::Mutex;
-use crate::log::{RestsOn, TransactionId};
+use crate::log::{NotEnded, RestsOn, TransactionId};
 use crate::topic::Partition;
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::finish::Ended;
@@ -78,6 +78,19 @@ impl OwnRounds {
             round.add_unsynced(&own);
         }
         round
+    }
+
+    /// An error where one is not durable, for whoever can neither wait for that nor see to it.
+    pub(super) fn check_all_durable(&self) -> Result<(), NotEnded> {
+        let known = self.0.lock();
+        let left: BTreeSet<_> =
+            known.iter().filter(|(_, own)| !own.is_durable()).map(|(id, _)| *id).collect();
+        drop(known);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let why = "transactions are being brought onto the disk by a call that this one is made in, by a file system or a clock of the program's own";
+        Err(NotEnded { error: Box::new(Error::invalid(why)), left })
     }
 
     pub(super) fn forget_durable(&self) {

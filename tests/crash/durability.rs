@@ -22,6 +22,8 @@ mod limits;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod panicked_burial;
+#[cfg(test)]
 mod panicked_step;
 #[cfg(test)]
 mod panics;

@@ -18,6 +18,8 @@ mod effects;
 mod files;
 #[cfg(test)]
 mod first_append;
+#[cfg(test)]
+mod upkeep;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use annals::{Consumer, ConsumerBuilder, Error, Record, Store, TopicConfig, TopicPartition};
+use annals::{Consumer, ConsumerBuilder, Durability, Error, Record, Store, TopicConfig, TopicPartition};
 
 use crate::common::{by_hand, fast_dir};
 use crate::hooked::Hook;
@@ -316,4 +316,40 @@ fn a_consumer_elsewhere_learned_from_a_poll_alone_that_its_topic_was_deleted() {
     delete();
     seeking.commit().unwrap();
     assert!(store.committed("billing").is_empty());
+}
+
+/// What is known of commits is of one topic, and of what nobody has taken back.
+#[test]
+fn the_same_position_is_committed_again_after_its_group_or_its_topic_was_deleted() {
+    let (_dir, store, reader) = attached(0);
+    let assigned = |builder: ConsumerBuilder| {
+        let mut consumer = builder.group("billing").commit_durability(Durability::Disk).build().unwrap();
+        consumer.assign([(ORDERS, 0)]).unwrap();
+        consumer
+    };
+    let check = |consumer: &mut Consumer, what: &str| {
+        consumer.seek_to_end();
+        consumer.commit().unwrap();
+        assert_eq!(committed(store.committed("billing")), [5], "{what}");
+    };
+    send(&store, 10);
+    let mut home = assigned(store.consumer_builder());
+    check(&mut home, "at home");
+    store.delete_group("billing").unwrap();
+    check(&mut home, "at home, after its group was deleted");
+    drop(home);
+    let mut away = assigned(reader.consumer_builder());
+    check(&mut away, "elsewhere");
+    assert!(matches!(store.delete_group("billing"), Err(Error::GroupInUse { .. })));
+    drop(away);
+    store.delete_group("billing").unwrap();
+    let mut away = assigned(reader.consumer_builder());
+    check(&mut away, "elsewhere, after its group was deleted");
+    store.delete_topic(ORDERS).unwrap();
+    store.create_topic(ORDERS, TopicConfig::new().partitions(2)).unwrap();
+    send(&store, 10);
+    away.assign([(ORDERS, 0)]).unwrap();
+    check(&mut away, "elsewhere, in another topic of the name");
+    drop(away);
+    check(&mut assigned(store.consumer_builder()), "at home, in another topic of the name");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use annals::{Durability, Record, Store, StoreReader, TopicPartition};
 use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
-use crate::common::{by_hand, count_from_env, fast_dir, small_segments};
+use crate::common::{by_hand, count_from_env, fast_dir, kill_and_copy, small_segments};
 use crate::pair::{child, dir_of_child, kill, say, wait_for};
 use crate::world::failing;
 
@@ -196,4 +196,31 @@ fn readers_elsewhere_do_not_wait_for_an_aborted_transaction_of_which_nothing_is_
     plain();
     assert_eq!(partition.end(), 12, "its end is not there yet");
     assert_eq!(seen(), 12 - start);
+}
+
+/// Its other topic cannot be opened, and nobody has written its end here.
+#[test]
+fn readers_of_what_a_dead_owner_has_left_waited_for_a_transaction_of_which_nothing_is_left() {
+    let (dir, copy) = (fast_dir(), fast_dir());
+    let store = by_hand(dir.path()).open().unwrap();
+    let topic = store.create_topic("orders", small_segments().retention_records(3)).unwrap();
+    store.create_topic("other", small_segments()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let mut both = store.transaction("both").unwrap();
+    for topic in ["orders", "other"] {
+        both.send(Record::to(topic).value("both")).unwrap();
+    }
+    both.commit().unwrap();
+    for _ in 0..10 {
+        partition.append(&[Record::new().value(&[b'p'; 1500])], Durability::Os).unwrap();
+    }
+    topic.apply_retention().unwrap();
+    let (start, end) = (partition.start(), partition.end());
+    assert!(start > 1 && end == 11, "from {start} to {end}: it has gone without its end");
+    kill_and_copy(store, dir.path(), copy.path());
+    std::fs::write(copy.path().join("other-0").join("annals.state"), "broken").unwrap();
+    let reader = StoreReader::attach(copy.path()).unwrap();
+    let elsewhere = reader.topic("orders").unwrap().partition(0).unwrap();
+    let seen = elsewhere.read(..).unwrap().into_iter().map(|record| record.unwrap().offset);
+    assert_eq!(seen.collect::<Vec<_>>(), (start..end).collect::<Vec<_>>());
 }

@@ -285,6 +285,7 @@ fn a_commit_of_its_own_that_an_owner_had_set_back_was_known_to_a_member_and_not_
         let store = world.set_back();
         billing.commit().unwrap();
         assert_eq!(committed(store.committed("billing"))[0], COMMITTED, "{by:?}");
+        assert_eq!(read(&mut billing), 1, "{by:?}: it goes on where it stands");
     }
 }
 

@@ -1,6 +1,23 @@
-//! Keys that are erased while messages of theirs are out.
+//! Keys that are erased while messages of theirs are out, or where some of what they are in cannot be read.
 
-use crate::world::{World, take, values};
+use std::sync::Arc;
+use std::time::Duration;
+
+use annals::io::ManualClock;
+use annals::{Error, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+
+use crate::world::{World, open_with, take, values};
+
+const EIO: i32 = 5;
+
+/// A message with that key which a group gives up.
+fn given_up(store: &Store, group: &str, letters: Option<&str>) {
+    store.producer().send(Record::to("jobs").key("alice").value("hers")).unwrap();
+    let builder = store.queue_builder("jobs", group);
+    let builder = letters.into_iter().fold(builder, annals::QueueBuilder::dead_letter_topic);
+    take(&mut builder.build().unwrap(), 9).into_iter().for_each(|message| message.reject("no").unwrap());
+}
 
 /// Its worker has it in hand, and gives it up by a rejection or by the last of its deliveries.
 #[test]
@@ -18,5 +35,63 @@ fn a_message_that_was_erased_while_it_was_out_leaves_no_letter() {
         assert_eq!(world.values("jobs.workers.dead"), ["his"], "rejected: {is_rejected}");
         world.pass(3600);
         assert_eq!(values(&take(&mut worker, 9)), [""; 0], "both are done");
+    }
+}
+
+/// The topic is not opened in this life, and has its letters in the next.
+#[test]
+fn an_erasure_said_nothing_of_letters_in_a_topic_that_could_not_be_opened() {
+    for (broken, named) in [("jobs.one.dead", None), ("chosen", Some("chosen")), ("chosen", None)] {
+        let World { store, disk, clock } = World::new(1);
+        store.create_topic("chosen", TopicConfig::new()).unwrap();
+        given_up(&store, "one", named);
+        given_up(&store, "two", None);
+        store.close().unwrap();
+        let mut files = disk.files();
+        files.insert(format!("/store/{broken}-0/annals.state"), Arc::from(&b"no state"[..]));
+        let disk = MemoryFileSystem::over(&Image::new(files));
+        let store = open_with(&disk, clock.clone());
+        let why = store.topic(broken).map(drop).unwrap_err().to_string();
+        let erased = store.erase("jobs", "alice").map(drop).map_err(|error| error.to_string());
+        let may_have_some = broken != "chosen" || named.is_some();
+        assert_eq!(erased, if may_have_some { Err(why) } else { Ok(()) }, "{broken} {named:?}");
+        let world = World { disk, clock, store };
+        assert_eq!(world.values("jobs"), [""; 0], "the topic is done all the same");
+        assert_eq!(world.values("jobs.two.dead"), [""; 0], "and so are the other letters");
+    }
+}
+
+/// Whether what is for later waits long, how it is taken out, and how much of it is left where one step could not be read.
+#[test]
+fn a_step_of_the_schedule_that_cannot_be_read_kept_everything_else_from_being_erased() {
+    for is_erased in [false, true] {
+        let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
+        let store = builder.maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        given_up(&store, "one", None);
+        let schedule = store.schedule();
+        for millis in [16, 900_000] {
+            let record = Record::to("jobs").key("alice").value("later");
+            schedule.deliver_after(record, Duration::from_millis(millis)).unwrap();
+        }
+        let take_out = || {
+            if is_erased {
+                let reports = store.erase("jobs", "alice")?;
+                Ok(reports.iter().map(|report| report.records).sum::<u64>())
+            } else {
+                store.schedule().cancel("jobs", "alice")
+            }
+        };
+        disk.fail(&[Call::Read, Call::Map], "__delayed_messages-0/", (0, Times::ForEver), Fault::Error(EIO));
+        let failed: annals::Result<u64> = take_out();
+        assert!(matches!(failed, Err(Error::Io { .. })), "erased: {is_erased}, {failed:?}");
+        let world = World { disk: memory, clock, store: store.clone() };
+        let left = usize::from(!is_erased);
+        assert_eq!((world.values("jobs").len(), world.values("jobs.one.dead").len()), (left, left));
+        disk.heal();
+        assert_eq!(take_out().unwrap(), 1, "erased: {is_erased}, the one on the step that could not be read");
+        assert_eq!(take_out().unwrap(), 0);
     }
 }

@@ -12,7 +12,7 @@ use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSyste
 
 use crate::world::World;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A store over files that fail on demand.
 pub(crate) struct Frail {
@@ -43,15 +43,15 @@ impl Frail {
     }
 }
 
-fn ids(store: &Store, topic: &str) -> Enqueuer {
+pub(crate) fn ids(store: &Store, topic: &str) -> Enqueuer {
     store.enqueuer_builder(topic).unique_within(HOUR, 100).build().unwrap()
 }
 
-fn send(ids: &Enqueuer, id: &str, partition: u32) {
+pub(crate) fn send(ids: &Enqueuer, id: &str, partition: u32) {
     ids.send_once(id, Record::new().key("k").value("mail").partition(partition)).unwrap();
 }
 
-fn is_known(store: &Store, topic: &str, id: &str) -> bool {
+pub(crate) fn is_known(store: &Store, topic: &str, id: &str) -> bool {
     match ids(store, topic).send_once(id, Record::new().key("k")) {
         Err(Error::DuplicateMessage { .. }) => true,
         Ok(_) => false,

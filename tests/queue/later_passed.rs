@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{Enqueuer, Record, Store, TopicConfig};
-use annals_testing::Call;
+use annals::{Durability, Enqueuer, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, Image, MemoryFileSystem, Times};
 
 use crate::ids_kept::Frail;
 use crate::world::World;
@@ -228,4 +228,65 @@ fn what_stands_behind_a_record_of_a_clock_that_was_ahead_is_on_time_where_a_kill
     assert_eq!(world.values("jobs"), ["right"]);
     move_until(1_000_000 + 4 * hour - 1);
     assert_eq!(world.values("jobs"), ["right", "ahead"]);
+}
+
+/// A step has lost its end, and a position says of what stood there that it has moved: what is scheduled next comes to stand at the same offsets.
+#[test]
+fn what_is_scheduled_after_a_repair_that_has_cut_a_step_is_delivered() {
+    let frail = Frail::new();
+    for topic in ["x", "y", "z"] {
+        let topic = frail.store.create_topic(topic, TopicConfig::new()).unwrap();
+        topic.partition(0).unwrap().append(&[Record::new().value("before")], Durability::Disk).unwrap();
+    }
+    let send = |frail: &Frail, topic: &str, (value, millis): (&str, u64)| {
+        let schedule = frail.store.schedule().durability(Durability::Disk);
+        let record = Record::to(topic).key(value).value(value);
+        schedule.deliver_after(record, Duration::from_millis(millis)).unwrap();
+    };
+    // The first one goes, the second stays, and what is behind it passes it.
+    send(&frail, "z", ("first", 32));
+    pass(&frail, Duration::from_millis(240));
+    send(&frail, "x", ("x", 1024));
+    send(&frail, "y", ("stays", 1064));
+    frail.faulty.fail(&[Call::Sync], "/x-0", (0, Times::ForEver), Fault::Error(5));
+    frail.clock.advance(Duration::from_millis(1024));
+    drop(frail.store.maintain());
+    assert!(frail.store.topic("x").unwrap().flush().is_err());
+    for value in ["a", "b", "c", "d", "e", "f"] {
+        send(&frail, "z", (value, 32));
+        pass(&frail, Duration::from_millis(240));
+    }
+    // Ends are in the logs, and what has moved survives whatever becomes of the step.
+    let next = frail.killed();
+    next.store.close().unwrap();
+    let files = next.disk.files();
+    let of_step = |path: &&String| path.contains("/__delayed_messages-1/");
+    let log = files.keys().rfind(|path| of_step(path) && path.ends_with(".log")).unwrap();
+    let state = files.keys().find(|path| of_step(path) && path.ends_with("annals.state")).unwrap();
+    // Where the state file is whole, it says how far the step went.
+    for end in (0..files[log].len()).step_by(130) {
+        for is_destroyed in [false, true] {
+            let mut files = files.clone();
+            files.insert(log.clone(), files[log][..end].into());
+            if is_destroyed {
+                files.insert(state.clone(), b"nothing that anybody understands".to_vec().into());
+            }
+            let disk = MemoryFileSystem::over(&Image::new(files));
+            Store::builder("/store").file_system(Arc::new(disk.clone())).repair("/copies").unwrap();
+            let next = Frail::over(disk, &frail.clock);
+            for value in ["1", "2", "3", "4", "5", "6"] {
+                send(&next, "z", (value, 32));
+            }
+            for next in [next.killed(), next.without_power(), next] {
+                pass(&next, 2 * MINUTE);
+                let mut values = values(&next.store, "z");
+                values.retain(|value| value.parse::<u32>().is_ok());
+                assert_eq!(
+                    values,
+                    ["1", "2", "3", "4", "5", "6"],
+                    "cut at {end}, without its state: {is_destroyed}"
+                );
+            }
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! Dead letters of a topic that was deleted, and of another that has its name.
 
-use annals::{DeadLetter, Error, Record, TopicConfig};
+use std::sync::{Arc, Mutex};
 
-use crate::world::{World, take};
+use annals::{DeadLetter, Error, Record, Store, TopicConfig};
+use annals_testing::MemoryFileSystem;
+
+use crate::clocks::HoldingClock;
+use crate::world::{World, open_with, take};
 
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -125,4 +129,77 @@ fn letters_that_do_not_say_which_topic_they_are_of_are_handed_out_by_its_name() 
     assert_eq!(old.record().headers.len(), 1);
     letters.send_back(old).unwrap();
     assert_eq!(world.values("jobs").last().map(String::as_str), Some("old"));
+}
+
+/// Has `one` run with a message that was given up, in another thread, and a topic deleted and made again at each of its looks at the clock. What
+/// it is to see then is told by `check`, with whether `one` went well.
+fn made_again_meanwhile(
+    topic: &'static str,
+    begin: impl Fn(&Store) -> Box<dyn FnOnce() -> annals::Result<()> + Send>,
+    check: impl Fn(&World, annals::Result<()>),
+) {
+    let mut calls = 0;
+    loop {
+        let (disk, manual) = (MemoryFileSystem::new(), World::new(1).clock);
+        let clock = HoldingClock::over(&manual);
+        let store = open_with(&disk, Arc::clone(&clock) as _);
+        ["jobs", "dead"]
+            .iter()
+            .for_each(|topic| drop(store.create_topic(topic, TopicConfig::new()).unwrap()));
+        store.producer().send(Record::to("jobs").key("k").value("old")).unwrap();
+        let (one, other) = (begin(&store), store.clone());
+        let outcome = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&outcome);
+        let was_held = clock.between(
+            calls,
+            move || *told.lock().unwrap() = Some(one()),
+            move || {
+                other.delete_topic(topic).unwrap();
+                other.create_topic(topic, TopicConfig::new()).unwrap();
+            },
+        );
+        let outcome = outcome.lock().unwrap().take().unwrap();
+        check(&World { disk, clock: manual, store }, outcome);
+        if !was_held {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls > 2, "{calls}");
+}
+
+#[test]
+fn a_letter_was_sent_into_a_topic_that_had_taken_the_name_meanwhile() {
+    let begin = |store: &Store| {
+        let mut worker = store.queue("jobs", "workers").unwrap();
+        take(&mut worker, 1).remove(0).reject("bad").unwrap();
+        let mut letters = store.dead_letters("jobs", "workers").unwrap();
+        let letter = letters.take(1).unwrap().remove(0);
+        Box::new(move || letters.send_back(letter)) as Box<dyn FnOnce() -> annals::Result<()> + Send>
+    };
+    made_again_meanwhile("jobs", begin, |world, sent| {
+        assert_eq!(world.values("jobs"), [""; 0]);
+        // What was sent back in time has gone with its topic.
+        let left = world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap();
+        assert_eq!(left.len(), usize::from(sent.is_err()), "{sent:?}");
+        if sent.is_err() {
+            assert!(is_gone(sent));
+        }
+    });
+}
+
+#[test]
+fn a_letter_in_a_topic_that_had_taken_the_name_meanwhile_was_in_no_figures() {
+    let begin = |store: &Store| {
+        let builder = store.queue_builder("jobs", "workers").dead_letter_topic("dead");
+        let message = take(&mut builder.build().unwrap(), 1).remove(0);
+        Box::new(move || message.reject("bad")) as Box<dyn FnOnce() -> annals::Result<()> + Send>
+    };
+    made_again_meanwhile("dead", begin, |world, rejected| {
+        let letters = world.values("dead").len();
+        let stats = world.store.stats().unwrap().queues;
+        let waiting: u64 =
+            stats.iter().filter(|queue| queue.letters_of.is_some()).map(|queue| queue.waiting).sum();
+        assert_eq!(waiting, letters as u64, "{rejected:?}");
+    });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{CleanupPolicy, DeadLetters, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, DeadLetters, Durability, Record, Store, TopicConfig};
 use annals_testing::{Image, MemoryFileSystem};
 
 use crate::letters_left::is_gone;
@@ -93,6 +93,43 @@ fn letters_are_erased_with_their_key_after_their_group_was_deleted() {
     store.delete_group("workers").unwrap();
     store.erase("jobs", "k").unwrap();
     assert!(shown(&mut store.dead_letters("jobs", "workers").unwrap()).is_empty());
+}
+
+/// In a topic that was chosen: nothing but a state says that letters are in it.
+#[test]
+fn letters_in_a_chosen_topic_are_erased_with_their_key_after_their_group_was_deleted() {
+    let world = World::new(1);
+    let consumed = TopicConfig::new().retention_until_consumed().segment_bytes(1000);
+    world.store.create_topic("dead", consumed).unwrap();
+    reject(&world.store, "old", Some("dead"));
+    world.store.producer().flush().unwrap();
+    for _ in 0..2 {
+        world.store.delete_group("workers").unwrap();
+    }
+    for world in [world.killed(), world.without_power(), world] {
+        assert!(world.store.stats().unwrap().queues.is_empty());
+        let copy = MemoryFileSystem::over(&Image::new(world.disk.files()));
+        let reader = Store::builder("/store").file_system(Arc::new(copy)).open_read_only().unwrap();
+        assert!(reader.stats().unwrap().queues.is_empty());
+        for expected in [2, 0] {
+            let erased = world.store.erase("jobs", "k").unwrap();
+            assert_eq!(erased.iter().map(|one| one.records).sum::<u64>(), expected);
+        }
+        let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+        assert!(shown(&mut letters).is_empty());
+        drop(letters);
+        world.store.delete_group("workers").unwrap();
+        // It is no reader whom retention waits for.
+        let partition = world.store.topic("dead").unwrap().partition(0).unwrap();
+        let value = "x".repeat(300);
+        (0..9).for_each(|_| _ = partition.append(&[Record::new().value(&value)], Durability::Os).unwrap());
+        let mut reading = world.store.consumer("readers").unwrap();
+        reading.subscribe(["dead"]).unwrap();
+        while !reading.poll(Duration::from_millis(50)).unwrap().is_empty() {}
+        reading.commit().unwrap();
+        world.store.apply_retention().unwrap();
+        assert!(partition.start() > 0, "what is consumed goes");
+    }
 }
 
 #[test]

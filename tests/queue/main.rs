@@ -30,6 +30,8 @@ mod fragile_clock;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
+mod ids_beside;
+#[cfg(test)]
 mod ids_kept;
 #[cfg(test)]
 mod kills;

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::{Record, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
+use annals::{Durability, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
 
 use crate::fragile_clock::FragileClock;
-use crate::world::{take, values};
+use crate::world::{World, take, values};
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -232,4 +232,110 @@ fn messages_dropped_behind_one_whose_release_panicked_stayed_out_until_their_loc
         assert!(back >= expected, "{back} after {calls} calls, in a transaction: {is_with_transaction}");
     }
     assert!(panics > 4, "{panics}");
+}
+
+/// The answer to each partition is one of its own.
+#[test]
+fn messages_answered_behind_one_whose_answer_panicked_stayed_out_until_their_locks_were_over() {
+    type Answer = fn(annals::Messages) -> annals::Result<()>;
+    let answers: [(&str, Answer); 3] = [
+        ("ack", annals::Messages::ack),
+        ("release", |messages| messages.release(Duration::ZERO)),
+        ("put_back", annals::Messages::put_back),
+    ];
+    let mut panics = 0;
+    for (calls, (name, answer)) in (0..4).flat_map(|calls| answers.iter().map(move |one| (calls, *one))) {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new().partitions(4)).unwrap();
+        for partition in 0..4 {
+            store.producer().send(Record::to("jobs").partition(partition).value("x")).unwrap();
+        }
+        let mut worker = store.queue("jobs", "workers").unwrap();
+        let messages = worker.take(9, Duration::ZERO).unwrap();
+        assert_eq!(messages.len(), 4);
+        clock.left.store(calls, Ordering::SeqCst);
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(messages)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        panics += usize::from(answered.is_err());
+        let done = store.stats().unwrap().queues.iter().map(|queue| queue.acknowledged).sum::<u64>();
+        let back = if name == "ack" { usize::try_from(done).unwrap() } else { take(&mut worker, 9).len() };
+        let expected = if answered.is_err() { 3 } else { 4 };
+        assert!(back >= expected, "{back} after {calls} calls, {name}");
+    }
+    assert!(panics > 6, "{panics}");
+}
+
+/// In one partition, each of them at its last attempt.
+#[test]
+fn messages_given_up_behind_one_whose_letter_panicked_stayed_out_until_their_locks_were_over() {
+    let mut panics = 0;
+    for calls in 1..24 {
+        let clock = FragileClock::sound();
+        let builder = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new()));
+        let store = builder.clock(Arc::clone(&clock) as _).maintain_by_hand().open().unwrap();
+        for topic in ["jobs", "dead"] {
+            store.create_topic(topic, TopicConfig::new()).unwrap();
+        }
+        for value in ["a", "b", "c", "d"] {
+            store.producer().send(Record::to("jobs").value(value)).unwrap();
+        }
+        let worker = store.queue_builder("jobs", "workers").delivery_limit(1).dead_letter_topic("dead");
+        let mut worker = worker.build().unwrap();
+        let messages = worker.take(9, Duration::ZERO).unwrap();
+        assert_eq!(messages.len(), 4);
+        clock.left.store(calls, Ordering::SeqCst);
+        let answered = catch_unwind(AssertUnwindSafe(|| messages.release(Duration::ZERO)));
+        clock.left.store(i64::MAX, Ordering::SeqCst);
+        let queues = store.stats().unwrap().queues;
+        let locked =
+            queues.iter().filter(|queue| queue.topic == "jobs").map(|queue| queue.locked).sum::<u64>();
+        assert!(locked <= u64::from(answered.is_err()), "{locked} after {calls} calls");
+        panics += usize::from(answered.is_err());
+    }
+    assert!(panics > 4, "{panics}");
+}
+
+/// What panics is the sync of what an earlier life has left, behind the decision. It takes effect when it is taken up again; until then the message is
+/// nobody's.
+#[test]
+fn a_message_came_back_beside_its_letter_where_a_panic_came_by_behind_the_decision() {
+    for attempt in 0.. {
+        assert!(attempt < 200, "none panics behind its decision");
+        let world = World::new(1);
+        let mut tx = world.store.transaction("t").unwrap();
+        for topic in (0..20).map(|number| format!("left-{number}")) {
+            world.store.create_topic(&topic, TopicConfig::new()).unwrap();
+            tx.send(Record::to(&topic).value("t")).unwrap();
+        }
+        tx.commit().unwrap();
+        world.store.create_topic("dead", TopicConfig::new()).unwrap();
+        world.send(&["a", "b"]);
+        let disk = MemoryFileSystem::over(&Image::new(world.disk.files()));
+        let faulty = FaultyFileSystem::over(Arc::new(disk.clone()));
+        let store = Store::builder("/store").file_system(Arc::clone(&faulty) as _);
+        let store = store.clock(Arc::clone(&world.clock) as _).maintain_by_hand().open().unwrap();
+        let workers = store.queue_builder("jobs", "workers").dead_letter_topic("dead");
+        let mut worker = workers.durability(Durability::Disk).build().unwrap();
+        let first = worker.take(1, Duration::ZERO).unwrap().into_iter().next().unwrap();
+        faulty.fail(&[Call::Sync], "left-", (0, Times::ForEver), Fault::Panic);
+        let rejected = catch_unwind(AssertUnwindSafe(|| first.reject("bad")));
+        faulty.heal();
+        if rejected.is_ok() {
+            continue;
+        }
+        drop(store.maintain());
+        thread::sleep(Duration::from_millis(1100));
+        drop(store.maintain());
+        world.pass(3600);
+        let letters =
+            |store: &Store| store.dead_letters_in("dead", "jobs", "workers").unwrap().take(9).unwrap().len();
+        assert_eq!(letters(&store), 1);
+        assert_eq!(values(&take(&mut worker, 9)), ["b"]);
+        let next = world.again(disk.files());
+        assert_eq!(letters(&next.store), 1);
+        assert_eq!(values(&take(&mut next.worker(), 9)), ["b"]);
+        return;
+    }
 }

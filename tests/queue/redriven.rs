@@ -1,6 +1,8 @@
-//! What sending letters back leaves in the store.
+//! What sending letters back leaves in the store, and what is in its way.
 
 use std::collections::BTreeSet;
+
+use annals::{Record, TopicConfig};
 
 use crate::world::{World, take, value};
 
@@ -29,4 +31,58 @@ fn handles_that_send_letters_back_one_after_the_other_leave_no_name_each() {
     let names: BTreeSet<_> =
         keys.filter(|key| key.windows(14).any(|part| part == b"annals.redrive")).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+/// Letters of a deleted topic, more than a queue can have taken of one partition, each beside a record that is none.
+fn many_of_a_deleted_topic(world: &World) {
+    let said = [("topic", "jobs"), ("partition", "0"), ("offset", "7"), ("group", "workers")];
+    let said = said.into_iter().chain([("delivery.count", "5"), ("message", "bad")]);
+    let names: Vec<_> = said.map(|(name, text)| (format!("__dlq.errors.{name}"), text)).collect();
+    let id = format!("{:032x}", 7);
+    let letter =
+        names.iter().fold(Record::to("dead").value("old"), |letter, (name, text)| letter.header(name, *text));
+    let letter = letter.header("annals.letter.topic.id", &id);
+    let batch: Vec<_> = (0..500).flat_map(|_| [letter.clone(), Record::to("dead").value("none")]).collect();
+    (0..70).for_each(|_| _ = world.store.producer().send_batch(&batch).unwrap());
+}
+
+#[test]
+fn redriving_did_not_reach_the_letters_behind_thousands_of_a_deleted_topic() {
+    let world = World::new(1);
+    world.store.create_topic("dead", TopicConfig::new()).unwrap();
+    many_of_a_deleted_topic(&world);
+    world.send(&["a", "b", "c"]);
+    let mut worker = world.builder().dead_letter_topic("dead").build().unwrap();
+    take(&mut worker, 9).into_iter().for_each(|message| message.reject("bad").unwrap());
+    let mut letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    assert_eq!(letters.redrive(2).unwrap(), 2);
+    assert_eq!(letters.redrive(9).unwrap(), 1);
+    assert_eq!(letters.redrive(9).unwrap(), 0);
+    assert_eq!(world.values("jobs"), ["a", "b", "c", "a", "b", "c"]);
+    let queues = world.store.stats().unwrap().queues;
+    let figures = queues.iter().find(|queue| queue.letters_of.is_some()).unwrap();
+    assert_eq!((figures.waiting, figures.locked), (35_000, 0), "what was passed over is free");
+    let mut others = world.store.dead_letters_in("dead", "jobs", "workers").unwrap();
+    let left = others.take(150).unwrap();
+    assert_eq!(left.len(), 150);
+    assert!(left.iter().all(annals::DeadLetter::is_of_deleted_topic));
+}
+
+#[test]
+fn redriving_takes_no_letter_that_another_has() {
+    let world = World::new(2);
+    rejected(&world, &["a", "b", "c", "d", "e"]);
+    let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+    let out = letters.take(2).unwrap();
+    let mut others = world.store.dead_letters("jobs", "workers").unwrap();
+    assert_eq!(others.redrive(9).unwrap(), 3);
+    assert_eq!(others.redrive(9).unwrap(), 0);
+    drop(out);
+    assert_eq!(others.redrive(1).unwrap(), 1);
+    let next = world.killed();
+    let mut letters = next.store.dead_letters("jobs", "workers").unwrap();
+    assert_eq!(letters.redrive(9).unwrap(), 1);
+    let mut jobs = next.values("jobs");
+    jobs.sort();
+    assert_eq!(jobs, ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]);
 }

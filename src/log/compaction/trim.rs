@@ -20,8 +20,9 @@ impl Log {
         // Under the lock: who fails later than this says so later.
         let (start, times) = (self.start(), self.upkeeps.times_left());
         let trimmed = self.trim(start);
-        let freed = trimmed.and(self.remove_obsolete()).and_then(|()| self.remove_left_by_rewrites());
-        let freed = freed.and(self.check_not_held());
+        // Each of them, whatever became of the one before.
+        let removed = self.remove_obsolete();
+        let freed = trimmed.and(removed).and(self.remove_left_by_rewrites()).and(self.check_not_held());
         if freed.is_err() {
             self.upkeeps.note_left();
         } else if self.start() == start {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::Identity;
-use crate::io::pause;
+use crate::io::{Deadline, pause};
 use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
 use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::config::LogConfig;
@@ -30,6 +30,17 @@ pub(crate) struct Follow {
     pub(super) left: RwLock<Left>,
     /// Held over a look, I/O included; readers that have what they need do not take it.
     pub(super) known: Mutex<Known>,
+    /// Where the owner stands in the middle of a change of what it shows, and until when that is waited for.
+    standing: Mutex<Option<(Standstill, Deadline)>>,
+}
+
+/// As long as this is the same, nothing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standstill {
+    life: u64,
+    catalog: u64,
+    /// Of the slot, where it was found.
+    sequence: Option<u64>,
 }
 
 /// What was seen last.
@@ -102,7 +113,18 @@ impl fmt::Debug for Follow {
 
 impl Follow {
     pub(crate) fn new(guest: Arc<Guest>, identity: Identity, topics: FollowedTopics, judge: Judge) -> Self {
-        Self { guest, identity, topics, judge, left: RwLock::default(), known: Mutex::default() }
+        let (left, known, standing) = (RwLock::default(), Mutex::default(), Mutex::default());
+        Self { guest, identity, topics, judge, left, known, standing }
+    }
+
+    /// Until when those wait who cannot see what the owner shows now: all of them until the same moment, as long as nothing goes on.
+    pub(super) fn standing_until(&self, most: Duration) -> Deadline {
+        let sequence = self.known.lock().slot.as_ref().map(Slot::sequence);
+        let now = Standstill { life: self.guest.life(), catalog: self.guest.catalog(), sequence };
+        let mut standing = self.standing.lock();
+        let known = standing.filter(|(seen, _)| *seen == now);
+        let (_, until) = *standing.insert(known.unwrap_or_else(|| (now, Deadline::after(most))));
+        until
     }
 
     pub(crate) fn guest(&self) -> &Arc<Guest> {

@@ -66,13 +66,15 @@ struct Ends {
     /// The call that looks may take no longer.
     call: Option<Deadline>,
     looks: u32,
+    /// Whoever is about to go on does so by then.
+    shortest: Deadline,
 }
 
 impl Ends {
     fn new() -> Self {
         let call = CALL.get();
         let (failing, look) = (Deadline::after(LONGEST_FAILURE), Deadline::after(LONGEST_LOOK));
-        Self { failing, look, call, looks: 0 }
+        Self { failing, look, call, looks: 0, shortest: failing }
     }
 }
 
@@ -110,8 +112,11 @@ impl Log {
     fn check_waits(&self, follow: &Follow, ends: &Ends) -> Result<()> {
         let refused =
             |kind, why: &str| Err(Error::io(self.directory.path(), FOLLOW, std::io::Error::new(kind, why)));
-        // All who wait for an owner to open the store wait together: it may stand there for ever, and who comes later knows that.
-        let together = follow.guest.opening_until(LONGEST_LOOK).unwrap_or(ends.look);
+        // All who wait for an owner wait together: it may stand there for ever, in its open or in a change, and who comes later knows that.
+        let together = match follow.guest.opening_until(LONGEST_LOOK) {
+            Some(until) => until,
+            None => follow.standing_until(LONGEST_LOOK).max(ends.shortest),
+        };
         if ends.look.min(together).has_passed() {
             return refused(ErrorKind::TimedOut, "the process that has the store open does not show it");
         }

@@ -139,10 +139,8 @@ impl Log {
         self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
         let obsolete = state.state().obsolete.clone();
-        // Tried again by the next removal if it fails: these files are in nobody's way.
-        if names::remove_segments(&self.directory, &obsolete).is_ok() {
-            state.forget_obsolete(&obsolete);
-        }
+        // What fails is tried again by the next removal: these files are in nobody's way.
+        state.forget_obsolete(&names::remove_segments(&self.directory, &obsolete).gone);
         self.throw_away(&found.leftovers.cleaned);
         let half_written = found.leftovers.half_written.iter();
         if half_written.filter(|name| self.directory.remove_if_there(name).is_err()).count() > 0 {

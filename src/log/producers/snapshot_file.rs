@@ -10,6 +10,7 @@ use crate::format::{
 };
 use crate::io::Directory;
 use crate::log::producers::table::ProducerTable;
+use crate::log::table::names::remove_each;
 use crate::types::Offset;
 
 /// The most that is read of one. Nobody writes more: no partition knows more than [`MOST_PRODUCERS`].
@@ -78,7 +79,7 @@ pub(in crate::log) fn list(directory: &Directory) -> Result<Vec<Offset>> {
 /// Removes all of them but those of `kept`.
 pub(in crate::log) fn remove_all_but(directory: &Directory, kept: &[Option<Offset>]) -> Result<()> {
     let names = list(directory)?.into_iter().filter(|offset| !kept.contains(&Some(*offset)));
-    names.map(snapshot_file_name).try_for_each(|name| directory.remove_if_there(&name))
+    remove_each(directory, names.map(snapshot_file_name))
 }
 
 /// Removes all but the newest ones and the one that is named.
@@ -87,5 +88,5 @@ pub(in crate::log) fn remove_old(directory: &Directory, named: Offset) -> Result
     offsets.sort_unstable();
     offsets.truncate(offsets.len().saturating_sub(KEPT));
     let old = offsets.into_iter().filter(|offset| *offset != named);
-    old.map(snapshot_file_name).try_for_each(|name| directory.remove_if_there(&name))
+    remove_each(directory, old.map(snapshot_file_name))
 }

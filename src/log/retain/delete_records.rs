@@ -47,8 +47,20 @@ impl Log {
     /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
     /// starts is rewritten without the batches that lie wholly below. The batch that holds `before` stays whole.
     ///
+    /// What a layer above needs of these records is waited for, under no lock.
+    ///
     /// After an error nothing is deleted, unless the log is poisoned. What could not be taken off the disk is owed.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        loop {
+            if let Some(report) = self.delete_unneeded(before)? {
+                return Ok(report);
+            }
+            self.before_removal_below(before)?;
+        }
+    }
+
+    /// The same; `None` where a layer above needs a record of these. Nothing is deleted then.
+    fn delete_unneeded(self: &Arc<Self>, before: Offset) -> Result<Option<DeleteReport>> {
         self.check_poison()?;
         self.check_not_held()?;
         let unended = self.end_below(before)?;
@@ -58,7 +70,12 @@ impl Log {
             return Err(self.out_of_range(before));
         }
         if before <= self.start() {
-            return Ok(DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true });
+            let (start, is_freed) = (self.start(), true);
+            return Ok(Some(DeleteReport { start, segments: 0, bytes: 0, is_freed }));
+        }
+        // Whoever asked for all below may have asked before some of it was sent.
+        if self.needed_from() < before {
+            return Ok(None);
         }
         let finished = self.finished();
         if before > finished
@@ -73,7 +90,7 @@ impl Log {
         let open = self.opened(&mut writer)?;
         // The active segment cannot be cut at its beginning: it is sealed, and then is one like any other.
         if open.active.base() < before && open.active.bytes() > 0 {
-            self.roll_to(open, open.active.next_offset())?;
+            self.roll_to_take_out(open)?;
         }
         let sealed = &open.state.state().sealed;
         let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
@@ -84,7 +101,7 @@ impl Log {
         let is_freed = self.free_deleted().is_ok();
         let bytes = bytes.saturating_sub(self.bytes());
         self.note_reclaimed(bytes);
-        Ok(DeleteReport { start: self.start(), segments, bytes, is_freed })
+        Ok(Some(DeleteReport { start: self.start(), segments, bytes, is_freed }))
     }
 
     /// The same, but that those need no end which the deletion takes out whole: where theirs cannot be written, as on a full disk, they have to

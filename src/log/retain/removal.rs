@@ -109,17 +109,27 @@ impl Log {
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let facts = self.facts(&writer)?;
         let reasons = self.removable_now(&facts, policy, &moment);
-        let mut removed = Vec::new();
+        let (mut removed, mut rolled) = (Vec::new(), Ok(()));
         if !reasons.is_empty() {
             self.opened(&mut writer)?;
             // A crash may have left more segments than were looked at when the log was opened.
             let facts = self.facts(&writer)?;
             let open = self.opened(&mut writer)?;
-            let reasons = self.removable_now(&facts, policy, &moment);
+            let mut reasons = self.removable_now(&facts, policy, &moment);
             if reasons.len() == facts.len() {
-                self.roll_to(open, open.active.next_offset())?;
+                match self.roll_to_take_out(open) {
+                    Err(error) if self.poison.get().is_none() => {
+                        // What is sealed needs no other segment behind it, and may make the room for one.
+                        reasons.pop();
+                        self.keep_to_starts(&facts, &mut reasons);
+                        rolled = Err(error);
+                    }
+                    outcome => outcome?,
+                }
             }
-            self.take_out(open, reasons.len(), self.start())?;
+            if !reasons.is_empty() {
+                self.take_out(open, reasons.len(), self.start())?;
+            }
             self.note_start(&mut writer);
             removed
                 .extend(facts.iter().zip(reasons).map(|(facts, reason)| RemovedSegment::new(facts, reason)));
@@ -127,6 +137,7 @@ impl Log {
         drop(writer);
         self.note_removed(&removed);
         let is_freed = self.remove_obsolete_or_owe() && !self.has_obsolete();
+        rolled?;
         Ok(RetentionReport {
             topic_partition: self.topic_partition.clone(),
             start: self.start(),
@@ -179,10 +190,15 @@ impl Log {
         let needed_from = self.needed_from();
         let unneeded = facts.iter().take_while(|segment| segment.next_offset <= needed_from).count();
         reasons.truncate(unneeded);
+        self.keep_to_starts(facts, &mut reasons);
+        reasons
+    }
+
+    /// Leaves as many as end where the log may start.
+    fn keep_to_starts(&self, facts: &[SegmentFacts], reasons: &mut Vec<RemovalReason>) {
         let ends = facts.iter().take(reasons.len()).map(|segment| segment.next_offset);
         let count = ends.rev().position(|end| self.may_start_at(end)).map_or(0, |kept| reasons.len() - kept);
         reasons.truncate(count);
-        reasons
     }
 
     /// What is known of each segment, the active one last. Changes nothing.
@@ -195,26 +211,40 @@ impl Log {
     pub(in crate::log) fn take_out(&self, open: &mut Open, count: usize, start: Offset) -> Result<()> {
         let list = self.segment_list();
         let edit = |open: &Open| Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
-        let first = edit(open);
         let leaving: Vec<_> = open.state.state().sealed.iter().take(count).copied().collect();
-        let outcome = match self.edit(&mut open.state, first) {
-            Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
-                // The new table needs room, on a disk that is full and is to be freed by it. Indexes of what goes are nobody's
-                // any more, those of others can be made again.
-                self.remove_indexes(open.state.state());
-                let again = edit(open);
-                self.edit(&mut open.state, again)
-            }
-            outcome => outcome,
-        };
+        let outcome = self.with_room_of_indexes(open, |log, open| {
+            let edit = edit(open);
+            log.edit(&mut open.state, edit)
+        });
         if outcome.is_ok() {
             self.hold_back(leaving);
         }
         outcome
     }
 
+    /// Begins another segment, so that the active one can be taken out.
+    pub(in crate::log) fn roll_to_take_out(&self, open: &mut Open) -> Result<()> {
+        self.with_room_of_indexes(open, |log, open| log.roll_to(open, open.active.next_offset()))
+    }
+
+    /// Does what needs room, on a disk that may be full and is to be freed by it. Indexes of what goes are nobody's any more then, those of
+    /// others can be made again.
+    fn with_room_of_indexes(
+        &self,
+        open: &mut Open,
+        act: impl Fn(&Self, &mut Open) -> Result<()>,
+    ) -> Result<()> {
+        match act(self, open) {
+            Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
+                self.remove_indexes(open.state.state());
+                act(self, open)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Removes the files of segments that are no longer part of the log, without the writer's lock. What cannot be
-    /// removed now stays listed in the state file, and is tried again.
+    /// removed now stays listed in the state file, and is tried again; all others go.
     ///
     /// # Errors
     /// The first file that could not be removed. The log is as it should be; only the space is not free.
@@ -230,11 +260,11 @@ impl Log {
         if obsolete.is_empty() {
             return Ok(());
         }
-        names::remove_segments(&self.directory, &obsolete)?;
+        let removed = names::remove_segments(&self.directory, &obsolete);
         if let Phase::Open(open) = &mut self.writer.lock().phase {
-            open.state.forget_obsolete(&obsolete);
+            open.state.forget_obsolete(&removed.gone);
         }
-        Ok(())
+        removed.outcome
     }
 }
 

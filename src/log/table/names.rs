@@ -53,15 +53,44 @@ pub(in crate::log) fn finish_swaps<'a>(
     if is_any { names.sync() } else { Ok(()) }
 }
 
-/// Removes all files of segments that are no longer part of the log, and what was being written of them when something failed.
-pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -> Result<()> {
-    let whole = |base: Offset| SegmentFile::ALL.map(|file| segment_file_name(base, file));
-    let half = |base: Offset| {
-        let [log, keys] = [SegmentFile::Log, SegmentFile::KeyIndex].map(|file| segment_file_name(base, file));
-        [log, keys, snapshot_file_name(base)].map(|name| name + NEW)
-    };
-    let names = bases.iter().flat_map(|base| whole(*base).into_iter().chain(half(*base)));
-    names.into_iter().try_for_each(|name| directory.remove_if_there(&name))
+/// What became of files that were to go.
+pub(in crate::log) struct Removed {
+    /// Segments of which no file is left.
+    pub(in crate::log) gone: Vec<Offset>,
+    /// The first failure.
+    pub(in crate::log) outcome: Result<()>,
+}
+
+/// Removes all files of segments that are no longer part of the log, and what was being written of them when something failed. One that
+/// cannot be removed keeps no other.
+pub(in crate::log) fn remove_segments(directory: &Directory, bases: &[Offset]) -> Removed {
+    let mut removed = Removed { gone: Vec::new(), outcome: Ok(()) };
+    for base in bases {
+        match remove_each(directory, files_of(*base)) {
+            Ok(()) => removed.gone.push(*base),
+            failed => removed.outcome = removed.outcome.and(failed),
+        }
+    }
+    removed
+}
+
+/// The names that files of a segment may have.
+fn files_of(base: Offset) -> impl Iterator<Item = String> {
+    let whole = SegmentFile::ALL.map(|file| segment_file_name(base, file));
+    let [log, keys] = [SegmentFile::Log, SegmentFile::KeyIndex].map(|file| segment_file_name(base, file));
+    whole.into_iter().chain([log, keys, snapshot_file_name(base)].map(|name| name + NEW))
+}
+
+/// Removes as many of these files as can be removed. The first failure is returned.
+pub(in crate::log) fn remove_each(
+    directory: &Directory,
+    names: impl IntoIterator<Item = String>,
+) -> Result<()> {
+    let mut outcome = Ok(());
+    for name in names {
+        outcome = outcome.and(directory.remove_if_there(&name));
+    }
+    outcome
 }
 
 /// The names of what is derived from a `.log`, be it there or not.
@@ -72,22 +101,15 @@ pub(in crate::log) fn derived(base: Offset) -> impl Iterator<Item = String> {
 
 /// Removes what was derived from a `.log` that another has taken the place of: as much as can be removed.
 pub(in crate::log) fn remove_derived(directory: &Directory, base: Offset) -> Result<()> {
-    let mut outcome = Ok(());
-    for name in derived(base) {
-        outcome = outcome.and(directory.remove_if_there(&name));
-    }
-    outcome
+    remove_each(directory, derived(base))
 }
 
 /// Removes every file that was being written when something failed, and is part of nothing. Whoever calls it makes sure that
 /// none is being written.
 fn remove_unfinished(directory: &Directory) -> Result<()> {
-    for entry in directory.list()? {
-        if is_half_written(&entry.name) || parse_cleaned_log_name(&entry.name).is_some() {
-            directory.remove_if_there(&entry.name)?;
-        }
-    }
-    Ok(())
+    let names = directory.list()?.into_iter().map(|entry| entry.name);
+    let is_unfinished = |name: &String| is_half_written(name) || parse_cleaned_log_name(name).is_some();
+    remove_each(directory, names.filter(is_unfinished))
 }
 
 /// Whether it is the temporary name of a file of a segment, or of a snapshot, that gets its own when all of it is there.
@@ -98,5 +120,5 @@ pub(in crate::log) fn is_half_written(name: &str) -> bool {
 
 /// Removes rewritten segments that did not become part of the log.
 pub(in crate::log) fn remove_cleaned(directory: &Directory, bases: &[Offset]) -> Result<()> {
-    bases.iter().try_for_each(|base| directory.remove_if_there(&cleaned_log_name(*base)))
+    remove_each(directory, bases.iter().map(|base| cleaned_log_name(*base)))
 }

@@ -14,6 +14,7 @@ use super::*;
 use crate::doubles::{Call, Fault, FaultyFileSystem, Gate, Times};
 use crate::error::Error;
 use crate::format::ProducerStamp;
+use crate::log::write::writer::Phase;
 
 const DISK_FULL: Fault = Fault::Error(28);
 
@@ -80,6 +81,39 @@ fn what_a_rewrite_could_not_remove_is_in_no_way_of_the_next_one_and_is_owed() {
     disk.fail(&[Call::AvailableSpace], "", (0, Times::Once), Fault::Short(0));
     assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
     assert_eq!(unfinished(&place), [""; 0]);
+}
+
+#[test]
+fn what_a_rewrite_has_left_goes_though_a_file_of_a_segment_stays() {
+    let (disk, place) = faulty();
+    let log = twenty(&place);
+    disk.fail(&[Call::Sync], ".cleaned", (0, Times::Once), DISK_FULL);
+    disk.fail(&[Call::Remove], ".cleaned", (1, Times::Once), Fault::Error(5));
+    assert!(log.compact(&|| Some(now_config(&place))).is_err());
+    assert_eq!(unfinished(&place).len(), 1);
+    disk.fail(&[Call::Remove], "/00000000000000000000.index", (0, Times::ForEver), Fault::Error(5));
+    assert!(!log.delete_records(place.logs()[1]).unwrap().is_freed);
+    assert_eq!(unfinished(&place), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_removed_is_all_that_stays_listed() {
+    let (disk, place) = faulty();
+    let log = twenty(&place);
+    let listed = || match &log.writer.lock().phase {
+        Phase::Open(open) => open.state.state().obsolete.clone(),
+        _ => panic!("it is open"),
+    };
+    let stays = place.logs()[1];
+    disk.fail(&[Call::Remove], &format!("/{stays:020}.log"), (0, Times::ForEver), Fault::Error(5));
+    for _ in 0..3 {
+        assert!(!log.delete_records(log.end()).unwrap().is_freed);
+        assert_eq!((listed(), place.logs()), (vec![stays], vec![stays, log.end()]));
+        append_one(&log);
+    }
+    disk.heal();
+    log.free_what_is_owed().unwrap();
+    assert_eq!(listed(), [0; 0]);
 }
 
 #[test]

@@ -118,6 +118,24 @@ fn a_record_is_needed_from_its_append_until_that_is_said() {
     assert_eq!(log.start(), 3);
 }
 
+/// They were asked for less than is there by now.
+#[test]
+fn a_deletion_takes_no_record_that_came_after_it_asked_before_it_is_needed_no_more() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = roomy(&place);
+    put(&log).unwrap();
+    let needed = Append { is_needed: true, ..how(Durability::Os) };
+    log.append(&[Record::new().value("a")], &needed).unwrap();
+    thread::scope(|scope| {
+        let deletion = scope.spawn(|| log.delete_records(2));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!deletion.is_finished(), "it waits");
+        assert_eq!(log.start(), 0);
+        log.has_arrived();
+        assert_eq!(deletion.join().unwrap().unwrap().start, 2);
+    });
+}
+
 /// Does something each time it is asked, which is told how often it was before.
 struct Does<F>(F, AtomicUsize);
 

@@ -42,6 +42,26 @@ fn a_full_disk_is_freed_by_retention_and_by_deletion() {
 }
 
 #[test]
+fn a_full_disk_is_freed_of_everything_where_there_are_index_files() {
+    for deletes in [false, true] {
+        let files = super::gate::Gated::default();
+        let place = Place::in_memory(ReadMode::Mapped, Arc::new(files.clone()));
+        let log = place.open();
+        append(&log, 0..500, Durability::Os);
+        files.fill_up();
+        if deletes {
+            assert_eq!(log.delete_records(500).unwrap().start, 500);
+        } else {
+            let policy = RetentionPolicy { max_bytes: Some(0), ..Default::default() };
+            assert_eq!(log.apply_retention(|| policy).unwrap().start, 500);
+        }
+        assert_eq!((log.bytes(), place.logs()), (0, vec![500]));
+        append(&log, 500..510, Durability::Disk);
+        assert_eq!(read_all(&log, 500), expected(500..510));
+    }
+}
+
+#[test]
 fn retention_takes_whole_segments_and_they_stay_gone() {
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let place = Place::new(mode);

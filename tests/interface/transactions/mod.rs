@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 mod adopted;
+#[cfg(test)]
+mod again;
 mod deleted;
 mod ends;
 mod figures;

@@ -44,6 +44,13 @@ pub(super) const BUGS: &[Bug] = &[
         ],
     },
     Bug {
+        name: "a-position-says-of-what-a-repair-has-taken-that-it-has-moved",
+        file: "src/share/holds.rs",
+        good: "holds.cut_positions(&topic);",
+        bad: "drop(topic);",
+        caught_by: &[tests("queue", &["later_passed::what_is_scheduled_after"])],
+    },
+    Bug {
         name: "a-step-stops-where-its-position-can-say-no-more",
         file: "src/share/positions.rs",
         good: "filter(goes_on).find_map(says).or_else(|| all().next_back().and_then(says))",

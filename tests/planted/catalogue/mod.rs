@@ -25,6 +25,7 @@ mod streams;
 mod syncs;
 mod tasks;
 mod transactions;
+mod upkeep;
 mod waits;
 mod whole;
 mod workers;
@@ -96,6 +97,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         streams::BUGS,
         syncs::BUGS,
         transactions::BUGS,
+        upkeep::BUGS,
         waits::BUGS,
         whole::BUGS,
         workers::BUGS,

@@ -135,7 +135,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "letters-unknown-before-somebody-looks",
         file: "src/share/burial.rs",
-        good: "self.begin_letters(&topic.partition(target)?)?;",
+        good: "self.begin_letters(&target)?;",
         bad: "",
         caught_by: &[LETTERS],
     },
@@ -313,8 +313,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "letter-without-the-end-of-its-message",
         file: "src/share/burial.rs",
-        good: "tx.take_part(|| Buried { contribution }, |_| {});",
-        bad: "drop(contribution);",
+        good: "tx.take_part(|| Buried::new(contribution, told), |_| {});",
+        bad: "drop((contribution, told));",
         caught_by: &[POWER, MODEL],
     },
     Bug {
@@ -432,8 +432,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-nobody-can-decide-is-handed-out",
         file: "src/share/look.rs",
-        good: "self.choose(place, &mut inner, (most, readable), (now, ends));",
-        bad: "self.choose(place, &mut inner, (most, readable.max(Offset::MAX)), (now, ends));",
+        good: "self.choose(place, &mut inner, (most, readable), (now, ends)),",
+        bad: "self.choose(place, &mut inner, (most, readable.max(Offset::MAX)), (now, ends)),",
         caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {

@@ -4,6 +4,27 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "who-is-in-the-middle-of-it-is-told-that-all-is-durable",
+        file: "src/transaction/finish.rs",
+        good: "else { return self.own_rounds.check_all_durable() };",
+        bad: "else { return Ok(()) };",
+        caught_by: &[tests("interface", &["transactions::again::"])],
+    },
+    Bug {
+        name: "message-handed-out-again-beside-its-letter-after-a-panic",
+        file: "src/share/burying.rs",
+        good: "Some(Outcome::Applied) => self.take_effect(),",
+        bad: "Some(Outcome::Applied) => {}",
+        caught_by: &[tests("crash", &["durability::panicked_burial::"])],
+    },
+    Bug {
+        name: "readers-of-what-was-left-wait-for-what-is-gone",
+        file: "src/log/follow/left.rs",
+        good: "ending(one).is_none() && one.last >= start;",
+        bad: "ending(one).is_none() && one.last >= start - start;",
+        caught_by: &[tests("processes", &["left::readers_of_what_a_dead_owner"])],
+    },
+    Bug {
         name: "position-outlives-the-transaction-that-wrote-its-input",
         file: "src/group/pending.rs",
         good: "wanted.follows.extend(read.into_iter().flatten());",

@@ -6,6 +6,20 @@ const WAITS: Tests = tests("processes", &["waits::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "each-look-waits-anew-for-an-owner-that-is-frozen-in-a-change",
+        file: "src/log/follow/waits.rs",
+        good: "None => follow.standing_until(LONGEST_LOOK).max(ends.shortest),",
+        bad: "None => ends.look,",
+        caught_by: &[tests("processes", &["frozen::calls_waited"])],
+    },
+    Bug {
+        name: "each-commit-waits-anew-for-a-process-that-is-frozen-in-a-sync",
+        file: "src/group/spool_file.rs",
+        good: "            self.is_stuck.store(true, Ordering::Relaxed);\n",
+        bad: "",
+        caught_by: &[tests("processes", &["frozen::each_commit"])],
+    },
+    Bug {
         name: "poll-waits-longer-than-it-may",
         file: "src/log/follow/waits.rs",
         good: "if ends.call.is_some_and(Deadline::has_passed) {",
@@ -15,8 +29,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "who-waits-for-an-open-waits-one-behind-the-other",
         file: "src/log/follow/waits.rs",
-        good: "follow.guest.opening_until(LONGEST_LOOK).unwrap_or(ends.look)",
-        bad: "ends.look",
+        good: "Some(until) => until,",
+        bad: "Some(_) => ends.look,",
         caught_by: &[WAITS],
     },
     Bug {

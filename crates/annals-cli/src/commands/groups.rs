@@ -9,7 +9,7 @@ use crate::commands::figures::{group_object, group_partition_object};
 use crate::commands::reset::{self, Reset};
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_all_topics, with_store};
-use crate::show::{Object, Screen, Table};
+use crate::show::{Escaped, Object, Screen, Table};
 
 /// List, describe, reset and delete consumer groups.
 #[derive(Debug, Subcommand)]
@@ -59,7 +59,11 @@ fn list(store: &StoreReader, screen: &mut Screen) -> Outcome {
     if screen.json {
         return store.stats()?.groups.iter().try_for_each(|group| screen.object(&group_object(group)));
     }
-    store.groups().iter().try_for_each(|name| screen.line(name))
+    let is_terminal = screen.is_terminal;
+    store.groups().iter().try_for_each(|name| match is_terminal {
+        true => screen.line(Escaped(name.as_bytes())),
+        false => screen.line(name),
+    })
 }
 
 pub(crate) fn missing(group: &str) -> Failure {

@@ -55,7 +55,11 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
             // Nothing else goes there: it would be a line of the file.
             return write_all(&topic, screen.out(), &of_output).map(drop);
         }
-        let records = export_to(&options.to, &topic, store.path())?;
+        if is_in(&options.to, store.path()) {
+            let words = "an export must not lie in the store, where it may take the place of its files";
+            return Err(Failure::Usage(format!("{}: {words}", options.to.display())));
+        }
+        let records = export_to(&options.to, &topic)?;
         let path = options.to.display();
         let object = || {
             let object = Object::new("exported").text("topic", &options.topic);
@@ -68,18 +72,14 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
     })
 }
 
-/// Whatever stands in a store is the store's, and a file that is put there may take the place of its records.
-fn refuse_inside(to: &Path, store: &Path) -> Outcome {
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let place = std::fs::canonicalize(to).or_else(|_| std::fs::canonicalize(parent));
-    let store = std::fs::canonicalize(store);
-    match (place, store) {
-        (Ok(place), Ok(store)) if place.starts_with(&store) => {
-            let words = "lies in the store: an export goes to another place";
-            Err(Failure::Usage(format!("{} {words}", to.display())))
-        }
-        _ => Ok(()),
-    }
+/// Whether the file is or will be in the directory. What cannot be found cannot be written either.
+fn is_in(file: &Path, directory: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = file.canonicalize().or_else(|_| parent.canonicalize());
+    place
+        .ok()
+        .zip(directory.canonicalize().ok())
+        .is_some_and(|(place, directory)| place.starts_with(directory))
 }
 
 fn is_standard_output(path: &Path) -> bool {
@@ -87,7 +87,7 @@ fn is_standard_output(path: &Path) -> bool {
 }
 
 /// An export that is told of is on the disk, where it is a file.
-fn export_to(path: &Path, topic: &TopicView, store: &Path) -> Outcome<u64> {
+fn export_to(path: &Path, topic: &TopicView) -> Outcome<u64> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::at("write", path, error),
@@ -103,7 +103,6 @@ fn export_to(path: &Path, topic: &TopicView, store: &Path) -> Outcome<u64> {
             Ok(records)
         }
         _ => {
-            refuse_inside(path, store)?;
             let mut file = NewFile::at(path)?;
             let records = write_all(topic, file.writer(), &failed)?;
             file.put_in_place()?;

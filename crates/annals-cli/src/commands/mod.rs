@@ -31,17 +31,9 @@ pub(crate) mod topics;
 pub(crate) mod tx;
 pub(crate) mod verify;
 
-use std::collections::BTreeSet;
-
 use crate::arguments::{Arguments, Verb};
 use crate::failure::Outcome;
 use crate::show::Screen;
-
-/// What was named, each once, in the order in which it was named first.
-fn once<T: Ord>(named: &[T]) -> Vec<&T> {
-    let mut seen = BTreeSet::new();
-    named.iter().filter(|one| seen.insert(*one)).collect()
-}
 
 /// Does what was asked for.
 pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {

@@ -145,8 +145,8 @@ impl<'a> Printer<'a> {
         self.last.clone()
     }
 
-    pub(crate) fn reader_has_gone(&self) -> bool {
-        self.screen.reader_has_gone()
+    pub(crate) fn has_reader(&self) -> Outcome {
+        self.screen.has_reader()
     }
 
     pub(crate) fn flush(&mut self) -> Outcome {

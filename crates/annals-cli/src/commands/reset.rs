@@ -5,10 +5,9 @@ use std::time::Duration;
 use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
 use crate::commands::figures::refuse_internal;
 use crate::commands::look::Look;
-use crate::commands::once;
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_reader, with_store};
 use crate::show::{Object, Screen, Table};
@@ -41,7 +40,7 @@ pub(crate) struct Reset {
     /// To the end.
     #[arg(long, group = "target")]
     to_latest: bool,
-    /// To what is committed: shows where the group is.
+    /// To what is committed: shows where the group is. To the end where that is nothing, as Kafka.
     #[arg(long, group = "target")]
     to_current: bool,
     /// To this offset.
@@ -109,7 +108,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
             }
         }
     }
-    Ok(once(&found).into_iter().cloned().collect())
+    Ok(once(&found))
 }
 
 fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outcome<Move> {
@@ -134,7 +133,7 @@ fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outco
     } else if options.to_latest {
         end
     } else {
-        of_committed()?
+        committed.unwrap_or(end)
     };
     Ok(Move { committed, to: wanted.clamp(start, end), partition })
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
-use crate::show::Tame;
+use crate::show::Escaped;
 
 /// Rows under headings. Cells of numbers stand at the right.
 #[derive(Debug)]
@@ -29,10 +29,13 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells: Vec<_> = cells
-            .into_iter()
-            .map(|cell| if cell.is_empty() { "-".to_owned() } else { tame(&cell) })
-            .collect();
+        // A name may have control characters, which a terminal obeys.
+        let plain = |cell: String| match cell.chars().any(char::is_control) {
+            true => Escaped(cell.as_bytes()).to_string(),
+            false if cell.is_empty() => "-".to_owned(),
+            false => cell,
+        };
+        let cells: Vec<_> = cells.into_iter().map(plain).collect();
         debug_assert_eq!(cells.len(), self.columns, "a cell for each heading");
         self.inner.add_row(cells);
     }
@@ -41,11 +44,6 @@ impl Table {
     pub(crate) fn lines(&self) -> Vec<String> {
         self.inner.lines().map(|line| line.trim_end().to_owned()).collect()
     }
-}
-
-/// A name may have any letters. Those that a terminal obeys, or that end a line, would break the table.
-fn tame(cell: &str) -> String {
-    Tame(cell, &[]).to_string()
 }
 
 #[cfg(test)]
@@ -58,12 +56,7 @@ mod tests {
         table.row(["orders".to_owned(), "1000".to_owned()]);
         table.row(["o".to_owned(), "7".to_owned()]);
         assert_eq!(table.lines(), ["TOPIC    LAG", "orders  1000", "o          7"]);
-    }
-
-    #[test]
-    fn a_name_with_control_characters_is_one_line_and_no_command_of_the_terminal() {
-        let mut table = Table::new(&["GROUP"]);
-        table.row(["a\x1b[31m\nb\\".to_owned()]);
-        assert_eq!(table.lines(), ["GROUP", "a\\x1b[31m\\x0ab\\"]);
+        table.row(["\u{1b}[31m".to_owned(), "1".to_owned()]);
+        assert_eq!(table.lines()[3], "\\x1b[31m     1");
     }
 }

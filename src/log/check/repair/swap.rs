@@ -36,7 +36,7 @@ pub(super) fn commit(directory: &Directory, new: PartitionState) -> Result<()> {
     // Hints of what stood there before.
     new.pending.iter().try_for_each(|base| names::remove_derived(directory, *base))?;
     directory.sync()?;
-    names::remove_segments(directory, &new.obsolete)?;
+    names::remove_segments(directory, &new.obsolete).outcome?;
     for entry in directory.list()?.iter().filter(|entry| parse_cleaned_log_name(&entry.name).is_some()) {
         directory.remove(&entry.name)?;
     }

@@ -1,5 +1,6 @@
 //! `top`: a store at work, page after page.
 
+mod fit;
 mod page;
 mod rates;
 
@@ -11,10 +12,10 @@ use annals::StoreReader;
 use clap::Args;
 
 use crate::arguments::Arguments;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt;
 use crate::open::{Reading, all_are_open, open_reader};
-use crate::show::{Screen, is_dumb};
+use crate::show::Screen;
 use crate::times::parse_length;
 use rates::{Rates, Sample};
 
@@ -43,8 +44,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
     let store = open_reader(arguments, Reading::Long)?;
-    let is_shown = screen.is_terminal && std::io::stdin().is_terminal() && !is_dumb();
-    let has_page = options.iterations.is_none() && is_shown;
+    let has_page = options.iterations.is_none() && screen.has_pages && std::io::stdin().is_terminal();
     if has_page && !screen.json {
         return page::run(options, &store, interval);
     }
@@ -79,9 +79,7 @@ fn sleep(length: Duration, screen: &Screen) -> Outcome {
     let until = Instant::now() + length;
     loop {
         interrupt::check()?;
-        if screen.reader_has_gone() {
-            return Err(Failure::ReaderGone);
-        }
+        screen.has_reader()?;
         let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
             return Ok(());
         };

@@ -1,0 +1,136 @@
+//! Sending letters back, as many as there are that can be: those alone are taken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::log::{FetchLimits, Reader};
+use crate::share::dead_letters::{DeadLetter, DeadLetters, is_gone};
+use crate::share::letter::letter_topic_id;
+use crate::share::look::{Taken, Wanted};
+use crate::share::message::{Delivery, Message};
+use crate::share::queue::{Place, Queue};
+use crate::share::settings::LOCK_TIMEOUT;
+use crate::topic::{PartitionRecords, Records};
+use crate::types::Offset;
+
+/// So many are taken at a time.
+const AT_A_TIME: usize = 100;
+const LIMITS: FetchLimits = FetchLimits { max_records: 10_000, max_bytes: 1 << 20 };
+
+/// Looks through the letters of one partition. What it passes over was not taken, and is one run of the queue's state however much it is.
+struct Search<'a> {
+    queue: &'a Arc<Queue>,
+    place: &'a Arc<Place>,
+    reader: Option<Reader>,
+    /// Where the partition ended at the beginning: what is given up once more meanwhile is not sent back for ever.
+    end: Offset,
+    /// What can be sent back of what was read, in order.
+    found: Vec<Offset>,
+}
+
+impl<'a> Search<'a> {
+    fn new(queue: &'a Arc<Queue>, place: &'a Arc<Place>) -> Self {
+        Self { queue, place, reader: None, end: place.partition.log().stable(), found: Vec::new() }
+    }
+
+    /// Takes the next ones, `most` at most; `None` where there are no more.
+    fn take(&mut self, most: usize) -> Result<Option<Vec<Message>>> {
+        loop {
+            if self.found.is_empty() && !self.read_on()? {
+                return Ok(None);
+            }
+            let taken = self.queue.take_those(self.place, &self.found, most)?;
+            let Some(last) = taken.last().map(|message| message.offset) else {
+                // They are done, or with others.
+                self.found.clear();
+                continue;
+            };
+            self.found.retain(|offset| *offset > last);
+            return Ok(Some(taken));
+        }
+    }
+
+    /// Whether there was something to read.
+    fn read_on(&mut self) -> Result<bool> {
+        let (queue, place, end) = (self.queue, self.place, self.end);
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => {
+                let start = queue.enter(place)?.0.state.start();
+                none.insert(queue.reader(place, start.max(place.partition.start())))
+            }
+        };
+        if reader.position() >= end {
+            return Ok(false);
+        }
+        let slices = reader.fetch(LIMITS).map_err(|error| place.partition.log().explain(error))?;
+        if slices.is_empty() {
+            return Ok(false);
+        }
+        let records =
+            Records::new(vec![PartitionRecords::new(place.partition.topic_partition().clone(), slices)]);
+        let topics = &queue.queues.topics;
+        let target = topics.get(queue.settings.letters_of.as_deref().unwrap_or_default());
+        let mut gone = BTreeMap::new();
+        for record in records.iter().filter(|record| record.offset() < end && queue.is_for(record)) {
+            let id = letter_topic_id(&record);
+            if !*gone.entry(id).or_insert_with(|| is_gone(topics, &target, id)) {
+                self.found.push(record.offset());
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Queue {
+    /// Takes up to `most` of these records, those that wait.
+    fn take_those(
+        self: &Arc<Self>,
+        place: &Arc<Place>,
+        offsets: &[Offset],
+        most: usize,
+    ) -> Result<Vec<Message>> {
+        let look = self.look(place, Wanted::Those(offsets, most), LOCK_TIMEOUT)?;
+        let Some(lock) = look.lock else { return Ok(Vec::new()) };
+        let (queue, place) = (Arc::clone(self), Arc::clone(place));
+        let delivery = Arc::new(Delivery { queue, place, lock, lock_timeout: LOCK_TIMEOUT });
+        let message = |taken: Taken| Message::new(taken.record, taken.count, Arc::clone(&delivery));
+        Ok(look.taken.into_iter().map(message).collect())
+    }
+}
+
+impl DeadLetters {
+    /// Sends up to `most` letters back, of those that are there at the beginning, the oldest of each partition first; says how many. Those of
+    /// [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, however many there are, and stay as they are.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back, and where a partition cannot be
+    /// read those of the others.
+    pub fn redrive(&mut self, most: usize) -> Result<usize> {
+        self.check_open()?;
+        let Some(queue) = self.queue()? else { return Ok(0) };
+        let (mut sent, mut read) = (0, Ok(()));
+        let places = queue.places()?;
+        // Each knows its end before the first is sent.
+        let searches: Vec<_> = places.iter().map(|place| Search::new(&queue, place)).collect();
+        for mut search in searches {
+            while sent < most {
+                match search.take((most - sent).min(AT_A_TIME)) {
+                    Ok(None) => break,
+                    Ok(Some(letters)) => {
+                        for letter in letters {
+                            self.send_back(DeadLetter::of(letter))?;
+                            sent += 1;
+                        }
+                    }
+                    Err(error) => {
+                        read = read.and(Err(error));
+                        break;
+                    }
+                }
+            }
+        }
+        read.map(|()| sent)
+    }
+}

@@ -1,0 +1,96 @@
+//! One failure in the upkeep of a partition, and what it keeps from being done.
+
+use super::*;
+
+const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
+const LEFT: Tests = tests("lib", &["log::tests::left::"]);
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "roll-without-room-ends-retention",
+        file: "src/store/caretaker.rs",
+        good: "let rolled = partition.log().roll_if_idle(self.clock.now());",
+        bad: "let rolled = partition.log().roll_if_idle(self.clock.now()).map(Ok::<bool, Error>)?;",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "what-fails-first-ends-the-upkeep-of-a-partition",
+        file: "src/store/caretaker.rs",
+        good: "self.failures.note_failure(failing, &error, &partition.log().upkeeps);\n                    first = first.and(Err(error));",
+        bad: "self.failures.note_failure(failing, &error, &partition.log().upkeeps);\n                    first = first.and(Err(error));\n                    break;",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "parts-of-an-upkeep-wait-for-each-other",
+        file: "src/store/failures.rs",
+        good: "Self { place: place.clone(), deleted: None, of }",
+        bad: "Self { place: place.clone(), deleted: None, of: of.min(Upkeep::Retention) }",
+        caught_by: &[UPKEEP, tests("lib", &["store::failures::"])],
+    },
+    Bug {
+        name: "compaction-while-ids-cannot-be-read",
+        file: "src/store/caretaker.rs",
+        good: "Upkeep::Compaction if kept.of(partition.number()).is_err() =>",
+        bad: "Upkeep::Compaction if kept.of(partition.number()).is_err() && false =>",
+        caught_by: &[tests("queue", &["ids_beside::no_compaction"])],
+    },
+    Bug {
+        name: "roll-of-what-goes-gives-up-no-index",
+        file: "src/log/retain/removal.rs",
+        good: "self.with_room_of_indexes(open, |log, open| log.roll_to(open, open.active.next_offset()))",
+        bad: "self.roll_to(open, open.active.next_offset())",
+        caught_by: &[tests("lib", &["log::tests::removal::a_full_disk_is_freed_of_everything"])],
+    },
+    Bug {
+        name: "roll-without-room-keeps-what-is-sealed",
+        file: "src/log/retain/removal.rs",
+        good: "Err(error) if self.poison.get().is_none() => {",
+        bad: "Err(error) if self.poison.get().is_none() && error.is_corruption() => {",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "file-that-stays-keeps-all-behind-it",
+        file: "src/log/table/names.rs",
+        good: "outcome.and(directory.remove_if_there(&name))",
+        bad: "outcome.and_then(|()| directory.remove_if_there(&name))",
+        caught_by: &[UPKEEP],
+    },
+    Bug {
+        name: "segment-that-stays-keeps-all-behind-it",
+        file: "src/log/table/names.rs",
+        good: "failed => removed.outcome = removed.outcome.and(failed),",
+        bad: "failed => return Removed { outcome: failed, ..removed },",
+        caught_by: &[UPKEEP, LEFT],
+    },
+    Bug {
+        name: "segment-that-stays-is-forgotten",
+        file: "src/log/table/names.rs",
+        good: "Ok(()) => removed.gone.push(*base),",
+        bad: "Ok(()) => removed.gone = bases.to_vec(),",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "nothing-is-forgotten-while-a-segment-stays",
+        file: "src/log/retain/removal.rs",
+        good: "open.state.forget_obsolete(&removed.gone);",
+        bad: "removed.outcome.is_ok().then(|| open.state.forget_obsolete(&removed.gone));",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "segment-that-stays-keeps-what-a-rewrite-has-left",
+        file: "src/log/compaction/trim.rs",
+        good: "trimmed.and(removed).and(self.remove_left_by_rewrites())",
+        bad: "trimmed.and(removed).and_then(|()| self.remove_left_by_rewrites())",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "deletion-takes-what-came-after-it-asked",
+        file: "src/log/retain/delete_records.rs",
+        good: "if self.needed_from() < before {",
+        bad: "if self.needed_from() < before && false {",
+        caught_by: &[
+            tests("lib", &["log::tests::needed::a_deletion"]),
+            tests("queue", &["ids_beside::an_id"]),
+        ],
+    },
+];
