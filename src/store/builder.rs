@@ -55,6 +55,12 @@ pub struct StoreBuilder {
 }
 
 /// The path from the root of the file system on, as of the working directory of this moment.
+/// True of media that can only be read, and of directories of others.
+fn cannot_be_written(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
 }
@@ -248,8 +254,17 @@ impl StoreBuilder {
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
         let root = self.root()?.anchored()?;
-        let _lock = self.lock(&root)?;
-        verify(&root, &self.context(), &mut progress)
+        match self.lock(&root) {
+            Ok(_lock) => verify(&root, &self.context(), &mut progress),
+            Err(Error::Io { source, .. }) if cannot_be_written(&source) => {
+                let root = self.root()?.read_only().anchored()?;
+                if let Some(DirectoryLock::Busy { pid }) = root.lock_shared()? {
+                    return Err(Error::StoreLocked { path: root.path().to_path_buf(), pid });
+                }
+                verify(&root, &self.context(), &mut progress)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Sets right what [`verify`](Self::verify) finds in a store that is not open anywhere, so that it opens and all that is
