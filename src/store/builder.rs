@@ -254,17 +254,23 @@ impl StoreBuilder {
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
         let root = self.root()?.anchored()?;
-        match self.lock(&root) {
-            Ok(_lock) => verify(&root, &self.context(), &mut progress),
-            Err(Error::Io { source, .. }) if cannot_be_written(&source) => {
-                let root = self.root()?.read_only().anchored()?;
-                if let Some(DirectoryLock::Busy { pid }) = root.lock_shared()? {
+        let locked = self.lock(&root);
+        if let Err(Error::Io { source, .. }) = &locked
+            && cannot_be_written(source)
+        {
+            // With it goes what it has locked so far.
+            drop(root);
+            let root = self.root()?.read_only().anchored()?;
+            let _lock = match root.lock_shared()? {
+                Some(DirectoryLock::Busy { pid }) => {
                     return Err(Error::StoreLocked { path: root.path().to_path_buf(), pid });
                 }
-                verify(&root, &self.context(), &mut progress)
-            }
-            Err(error) => Err(error),
+                held => held,
+            };
+            return verify(&root, &self.context(), &mut progress);
         }
+        let _lock = locked?;
+        verify(&root, &self.context(), &mut progress)
     }
 
     /// Sets right what [`verify`](Self::verify) finds in a store that is not open anywhere, so that it opens and all that is
