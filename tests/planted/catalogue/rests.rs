@@ -89,6 +89,20 @@ pub(super) const BUGS: &[Bug] = &[
         )],
     },
     Bug {
+        name: "what-was-read-again-is-done-with-what-ends-later",
+        file: "src/group/endings.rs",
+        good: "let is_of_all = !moved.contains(place);",
+        bad: "let is_of_all = true;\n            _ = &moved;",
+        caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_was_read_again"])],
+    },
+    Bug {
+        name: "what-was-read-below-a-commit-is-done",
+        file: "src/consumer/assigned.rs",
+        good: "self.handed_out_from(ended.filter(|ended| ended.is_of_all).map_or(0, |ended| ended.offset))",
+        bad: "self.handed_out_from(ended.map_or(self.done, |ended| ended.offset))",
+        caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_lies_below"])],
+    },
+    Bug {
         name: "what-was-taken-out-is-asked-for",
         file: "src/log/producers/settle.rs",
         good: "let from = from.max(self.start());",
