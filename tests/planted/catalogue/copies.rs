@@ -74,6 +74,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("backup", &["files::"])],
     },
     Bug {
+        name: "restore-tells-nobody-how-far-it-is",
+        file: "src/backup/restore.rs",
+        good: "options.max_bytes_per_second, on_progress, total)",
+        bad: "options.max_bytes_per_second, on_progress.filter(|_| total == 0), total)",
+        caught_by: &[tests("backup", &["files::a_restore_tells"])],
+    },
+    Bug {
         name: "copied-file-is-not-synced",
         file: "src/log/cut/carrier.rs",
         good: "        to.sync()\n",

@@ -15,6 +15,7 @@ use crate::commands::top::fit::{Column, cut, fit};
 use crate::commands::top::rates::{GROUPS, GROUPS_DROPPED, Rates, Sample, TOPICS, TOPICS_DROPPED};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
+use crate::open::all_are_open;
 use crate::times::{now, show_time};
 
 /// What is on it.
@@ -80,7 +81,7 @@ fn show(
                 continue;
             }
             match page.wish(&event::read().map_err(of_terminal)?) {
-                Wish::End => return Ok(()),
+                Wish::End => return all_are_open(store),
                 Wish::Interrupt => return Err(Failure::Interrupted),
                 Wish::Draw => {
                     terminal.draw(|frame| page.draw(frame)).map_err(of_terminal)?;
