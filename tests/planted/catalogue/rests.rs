@@ -71,7 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-transaction-has-committed-is-not-done-before-the-next-poll",
         file: "src/consumer/commit.rs",
-        good: "one.untouched(self.endings.done(&one.partition))?;",
+        good: "one.untouched(self.endings.done(&one.partition).as_ref())?;",
         bad: "one.untouched(None)?;",
         caught_by: &[tests(
             "interface",
@@ -81,8 +81,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-end-of-a-transaction-is-taken-for-work",
         file: "src/consumer/assigned.rs",
-        good: "self.decided_position().filter(|_| !slices.is_empty())",
-        bad: "self.decided_position()",
+        good: "if let (Some(first), Some(position)) = (first, self.decided_position()) {",
+        bad: "if let Some(position) = self.decided_position().filter(|_| first.is_none()) {\n            self.handed_out = Some((self.done, position));\n        }\n        if let (Some(first), Some(position)) = (first, self.decided_position()) {",
         caught_by: &[tests(
             "interface",
             &["transactions::poisoned::a_position_that_has_moved_over_the_end_of_a_transaction"],
