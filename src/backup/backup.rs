@@ -143,7 +143,7 @@ impl Backup {
         super::restore::restore(self, target.as_ref(), &options, None)
     }
 
-    /// The same. `progress` is called after each file and each MiB; `Break` ends it.
+    /// The same. `progress` is called after each file and each MiB, and in a wait for the pace; `Break` ends it.
     ///
     /// ```
     /// # use annals::Store;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::failure::{Failure, Outcome};
@@ -16,7 +16,8 @@ pub(crate) fn watch() -> Outcome {
     let asked = Arc::clone(ASKED.get_or_init(Arc::default));
     let failed = |source| Failure::System { what: "cannot watch for signals".to_owned(), source };
     // A limit on the size of files would end the process. With a handler the write fails instead, and says so.
-    flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
+    #[cfg(unix)]
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(failed)?;
     for signal in [SIGINT, SIGTERM] {
         // In this order: the flag is looked at before it is set.
         flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use annals::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, Time};
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> Timestamp {
@@ -25,14 +25,23 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    // A date alone is its first moment.
-    let time = text.parse::<DateTime>().ok().and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    match time {
-        Some(time) => Ok(time.timestamp().as_millisecond()),
-        None => Err(format!(
-            "{text:?} is no time: Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago"
-        )),
+    parse_in_utc(text).ok_or_else(|| {
+        let forms = "Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago";
+        format!("{text:?} is no time: {forms}")
+    })
+}
+
+/// A date, which alone is its first moment, or one and a time of day. A parser of both would pass over a zone that stands behind
+/// them: each is looked at by itself.
+fn parse_in_utc(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00"));
+    let is_of =
+        |part: &str, marks: &[u8]| part.bytes().all(|one| one.is_ascii_digit() || marks.contains(&one));
+    if date.len() != "2026-01-31".len() || !is_of(date, b"-") || !is_of(time, b":.") {
+        return None;
     }
+    let moment = date.parse::<Date>().ok()?.to_datetime(time.parse::<Time>().ok()?);
+    Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
 /// Milliseconds, or with a unit.
@@ -77,6 +86,21 @@ mod tests {
         assert!((parse_time("-1h").unwrap() - hour_ago).abs() < 60_000);
         assert!(parse_time("yesterday").unwrap_err().contains("yesterday"));
         assert!(parse_time("").is_err());
+    }
+
+    #[test]
+    fn no_part_of_a_time_is_passed_over() {
+        for wrong in [
+            "2026-01-31T06:00:00[Europe/Berlin]",
+            "2026-01-31[Europe/Berlin]",
+            "2026-01-31Z",
+            "2026-01-31T25:00",
+            "2026-02-30",
+            "2026-01-31T06:00:00 CET",
+            "2026-01-31T06:00:00-",
+        ] {
+            assert!(parse_time(wrong).is_err(), "{wrong} is {:?}", parse_time(wrong));
+        }
     }
 
     #[test]

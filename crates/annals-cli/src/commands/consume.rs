@@ -10,6 +10,7 @@ use annals::{
 use clap::{Args, ValueEnum};
 
 use crate::arguments::{Arguments, once};
+use crate::commands::figures::refuse_internal;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -105,6 +106,9 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     }
     let options =
         &Options { topic: once(&options.topic), partition: once(&options.partition), ..options.clone() };
+    if options.group.is_some() {
+        options.topic.iter().try_for_each(|name| refuse_internal(name))?;
+    }
     let mut printer = Printer::new(&style, screen);
     printer.left = options.max_messages.unwrap_or(u64::MAX);
     printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
@@ -207,6 +211,7 @@ fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> 
     let mut looked = Instant::now();
     while printer.left > 0 && goes_on(options, since) {
         interrupt::check()?;
+        printer.has_reader()?;
         if options.partition.is_empty() && looked.elapsed() >= Duration::from_secs(1) {
             take_new_partitions(options, store, &mut consumer)?;
             looked = Instant::now();
@@ -289,6 +294,7 @@ fn read_as_member(options: &Options, mut consumer: Consumer, printer: &mut Print
     let mut since = Instant::now();
     while outcome.is_ok() && printer.left > 0 && goes_on(options, since) {
         interrupt::check()?;
+        printer.has_reader()?;
         let records = consumer.poll(wait)?;
         if records.is_empty() && options.follow {
             continue;

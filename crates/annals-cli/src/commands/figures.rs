@@ -3,6 +3,7 @@
 use annals::stats::{GroupLag, GroupStats, PartitionStats};
 use annals::{CommittedOffset, StoreReader, TopicPartition, TopicView};
 
+use crate::failure::{Failure, Outcome};
 use crate::show::{List, Object, Table};
 use crate::times::show_time;
 
@@ -17,6 +18,14 @@ const INTERNAL: [&str; 5] = [
 
 pub(super) fn is_internal(topic: &str) -> bool {
     INTERNAL.contains(&topic)
+}
+
+/// Groups read what users send: one that reads `__consumer_offsets` reads its own commits, without an end.
+pub(super) fn refuse_internal(topic: &str) -> Outcome {
+    if is_internal(topic) {
+        return Err(Failure::Usage(format!("{topic} is the store's own: no group reads it")));
+    }
+    Ok(())
 }
 
 pub(super) fn topic_object(topic: &TopicView) -> Object {

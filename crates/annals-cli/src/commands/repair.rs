@@ -9,7 +9,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::commands::verify::{damage_object, line_of};
 use crate::failure::{Failure, Outcome};
-use crate::open::{directory, require_files};
+use crate::open::{directory, newer_is_left_alone, require_files};
 use crate::show::{Object, Screen, count};
 
 /// Take out of a store, which is not open anywhere, what cannot be read. What goes is copied away first.
@@ -28,6 +28,9 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     let path = directory(arguments)?;
     require_files(&path)?;
     let report = Store::builder(&path).repair(&options.copies)?;
+    if report.partitions == 0 && !report.refused.is_empty() {
+        newer_is_left_alone(&path)?;
+    }
     for repair in &report.repairs {
         if screen.json {
             screen.object(&object(repair))?;

@@ -6,6 +6,7 @@ use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
 use crate::arguments::{Arguments, once};
+use crate::commands::figures::refuse_internal;
 use crate::commands::look::Look;
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_reader, with_store};
@@ -93,6 +94,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
         }
     }
     for named in &options.topic {
+        refuse_internal(named.split_once(':').map_or(named.as_str(), |(name, _)| name))?;
         match named.split_once(':') {
             None => {
                 let count = store.partition_count(named)?;

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use annals::Store;
 use annals::report::{Damage, TornTail, VerifyReport};
-use annals::{Error, Store};
 use clap::Args;
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{directory, open_backup, require_files};
+use crate::open::{directory, newer_is_left_alone, open_backup, require_files};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
@@ -42,10 +42,12 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         open_backup(&path)?.verify(each)?
     } else {
         require_files(&path)?;
-        newer_is_left_alone(&path)?;
         Store::builder(&path).verify(each)?
     };
     drop(progress);
+    if found.partitions == 0 && !found.is_sound() && options.backup.is_none() {
+        newer_is_left_alone(&path)?;
+    }
     let is_complete = !interrupt::is_asked();
     for damage in &found.findings {
         screen.either(|| damage_object("damage", damage), line_of("damage", damage))?;
@@ -64,15 +66,6 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         (true, true) => Ok(()),
         (_, false) => Err(Failure::Interrupted),
         (false, true) => Err(Failure::Found("it is damaged".to_owned())),
-    }
-}
-
-/// What another version wrote is not damaged.
-fn newer_is_left_alone(path: &Path) -> Outcome {
-    match Store::open_read_only(path) {
-        Err(error @ Error::UnsupportedFormat { .. }) => Err(error.into()),
-        // Whatever else is wrong is what is looked for.
-        _ => Ok(()),
     }
 }
 

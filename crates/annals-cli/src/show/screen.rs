@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use crate::arguments::{Arguments, Color};
 use crate::failure::{Failure, Outcome, of_output};
-use crate::show::{Object, Table};
+use crate::show::{Object, Table, Tame};
 
 /// Where verbs print.
 #[derive(Debug)]
@@ -16,12 +16,18 @@ pub(crate) struct Screen {
     pub(crate) has_pages: bool,
     color: bool,
     color_of_errors: bool,
+    errors_on_terminal: bool,
+}
+
+/// Whether the terminal knows no more than to print: neither colours nor a page, nor a line that is written anew.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 impl Screen {
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_dumb = is_dumb();
         let may = |is_terminal: bool| match arguments.color {
             Color::Always => true,
             Color::Never => false,
@@ -35,6 +41,7 @@ impl Screen {
             has_pages: is_terminal && !is_dumb,
             color: may(is_terminal),
             color_of_errors: may(io::stderr().is_terminal()),
+            errors_on_terminal: io::stderr().is_terminal(),
         }
     }
 
@@ -42,7 +49,12 @@ impl Screen {
         &mut self.out
     }
 
+    /// On a terminal, which obeys them, without the control characters of names.
     pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> Outcome {
+        if self.is_terminal { self.put(Tame(&line.to_string())) } else { self.put(line) }
+    }
+
+    fn put(&mut self, line: impl std::fmt::Display) -> Outcome {
         writeln!(self.out, "{line}").map_err(of_output)
     }
 
@@ -53,8 +65,8 @@ impl Screen {
     pub(crate) fn table(&mut self, table: &Table) -> Outcome {
         for (at, line) in table.lines().iter().enumerate() {
             match at {
-                0 if self.color => self.line(format_args!("\x1b[1m{line}\x1b[0m"))?,
-                _ => self.line(line)?,
+                0 if self.color => self.put(format_args!("\x1b[1m{line}\x1b[0m"))?,
+                _ => self.put(line)?,
             }
         }
         Ok(())
@@ -69,6 +81,26 @@ impl Screen {
         if self.json { self.object(&object()) } else { self.line(line) }
     }
 
+    /// An error when nobody reads standard output any more, which otherwise the next write tells.
+    #[cfg(unix)]
+    pub(crate) fn has_reader(&self) -> Outcome {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let out = io::stdout();
+        let mut asked = [PollFd::new(&out, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        if poll(&mut asked, Some(&at_once)).is_ok() && asked.iter().any(|one| one.revents().intersects(gone))
+        {
+            return Err(Failure::ReaderGone);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn has_reader(&self) -> Outcome {
+        Ok(())
+    }
+
     pub(crate) fn flush(&mut self) -> Outcome {
         self.out.flush().map_err(of_output)
     }
@@ -78,11 +110,13 @@ impl Screen {
         if self.json {
             return complain_as_object(failure);
         }
+        let words = failure.to_string();
+        let words = if self.errors_on_terminal { Tame(&words).to_string() } else { words };
         let mut error = io::stderr().lock();
         let told = if self.color_of_errors {
-            writeln!(error, "\x1b[1;31mannals:\x1b[0m {failure}")
+            writeln!(error, "\x1b[1;31mannals:\x1b[0m {words}")
         } else {
-            writeln!(error, "annals: {failure}")
+            writeln!(error, "annals: {words}")
         };
         drop(told);
     }

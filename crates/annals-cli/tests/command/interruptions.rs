@@ -280,3 +280,41 @@ fn a_group_follows_beside_the_process_that_writes() {
     let again = String::from_utf8(again.stdout).unwrap();
     assert!(["", "two\n"].contains(&again.as_str()), "{again}");
 }
+
+#[test]
+fn nobody_is_followed_for_by_a_reader_that_has_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 0);
+    let verbs = [
+        &["consume", "--topic", "orders", "--follow"][..],
+        &["consume", "--topic", "orders", "--follow", "--group", "g"],
+        &["top", "--interval", "1h"],
+    ];
+    for arguments in verbs {
+        let mut child = start(&store, arguments);
+        drop(child.stdout.take());
+        let mut waited = 0;
+        while child.try_wait().unwrap().is_none() {
+            waited += 1;
+            assert!(waited < 300, "{arguments:?} goes on");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_backup_that_waits_for_its_pace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 1000);
+    let to = dir.path().join("copy");
+    let slow = ["backup", "--independent", "--max-rate", "1", "--to", to.to_str().unwrap()];
+    let child = start(&store, &slow);
+    thread::sleep(Duration::from_millis(1000));
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+}

@@ -56,7 +56,7 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     let mut before = Sample::take(options, store)?;
     let mut left = options.iterations.unwrap_or(u64::MAX);
     while left > 0 {
-        sleep(interval)?;
+        sleep(interval, screen)?;
         let now = Sample::take(options, store)?;
         let rates = Rates::between(&before, &now);
         if screen.json {
@@ -75,10 +75,11 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     all_are_open(store)
 }
 
-fn sleep(length: Duration) -> Outcome {
+fn sleep(length: Duration, screen: &Screen) -> Outcome {
     let until = Instant::now() + length;
     loop {
         interrupt::check()?;
+        screen.has_reader()?;
         let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
             return Ok(());
         };
