@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "store-that-cannot-be-appended-to-cannot-be-held",
+        file: "src/log/cut/point.rs",
+        good: "            || self.meet_prerequisites(Holding::Nothing).is_err()\n",
+        bad: "",
+        caught_by: &[tests("backup", &["holds::a_store_whose_commits"])],
+    },
+    Bug {
         name: "first-append-changes-files-that-are-held",
         file: "src/topic/topics.rs",
         good: "match log.settle_before_hold() {",
