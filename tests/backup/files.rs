@@ -1,6 +1,7 @@
 //! Which files a backup consists of, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -174,6 +175,34 @@ fn a_restored_store_has_an_identity_of_its_own_unless_it_is_the_same() {
 }
 
 #[test]
+fn a_restore_tells_how_far_it_is_and_nothing_is_left_of_one_that_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(&dir.path().join("live"));
+    store.backup(dir.path().join("copy")).unwrap();
+    store.close().unwrap();
+    let backup = Backup::open(dir.path().join("copy")).unwrap();
+    let mut told = Vec::new();
+    let whole = dir.path().join("whole");
+    let report = backup.restore_with(&whole, RestoreOptions::new(), |so_far| {
+        told.push((so_far.bytes, so_far.total_bytes));
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert!(
+        told.len() > 2 && told.iter().all(|(bytes, total)| bytes <= total && *total == report.bytes),
+        "{told:?}"
+    );
+    assert_eq!(told.last(), Some(&(report.bytes, report.bytes)));
+    let mut steps = 0;
+    let ended = backup.restore_with(dir.path().join("half"), RestoreOptions::new().independent(), |_| {
+        steps += 1;
+        if steps == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
+    assert_eq!((steps, dir.path().join("half").exists()), (3, false));
+}
+
+#[test]
 fn damage_and_missing_files_of_a_backup_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let store = filled(&dir.path().join("live"));
@@ -258,4 +287,21 @@ fn what_was_undecided_at_the_cut_is_aborted_in_the_copy_and_decided_in_the_store
     let orders = restored.topic("orders").unwrap().partition(0).unwrap();
     assert_eq!(again.last_sequence(&orders), Some(0));
     assert!(again.append(&orders, 0, &once, Durability::Os).unwrap().is_duplicate);
+}
+
+#[test]
+fn who_is_told_ends_a_wait_for_the_pace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(&dir.path().join("live"));
+    store.backup(dir.path().join("copy")).unwrap();
+    store.close().unwrap();
+    let backup = Backup::open(dir.path().join("copy")).unwrap();
+    let mut last = None;
+    let slow = RestoreOptions::new().independent().max_bytes_per_second(10_000);
+    let ended = backup.restore_with(dir.path().join("slow"), slow, |so_far| {
+        let is_waiting = last.replace(so_far.copied_bytes) == Some(so_far.copied_bytes);
+        if is_waiting { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
+    assert!(!dir.path().join("slow").exists());
 }
