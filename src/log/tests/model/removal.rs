@@ -15,6 +15,7 @@ impl Life {
             max_bytes: limit(3, 6_000),
             max_records: limit(4, 100),
             keep_from: None,
+            is_all_or_nothing: false,
         };
         let report = self.log().apply_retention(|| policy).unwrap();
         assert_eq!(report.start, self.log().start());
