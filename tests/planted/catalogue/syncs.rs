@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-sync-that-panics-in-the-middle-of-a-panic-taken-for-a-good-one",
+        file: "src/log/write/group_sync.rs",
+        good: "let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());",
+        bad: "let unknown = self.poison.by_a_panic();",
+        caught_by: &[tests("crash", &["durability::panics::a_sync_that_panicked"])],
+    },
+    Bug {
         name: "second-panic-of-a-backup-ends-the-process",
         file: "src/backup/target.rs",
         good: "in_drop(|| drop(self.clear()));",
