@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-sync-that-panics-in-the-middle-of-a-panic-taken-for-a-good-one",
         file: "src/log/write/group_sync.rs",
         good: "let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());",
-        bad: "let unknown = self.poison.by_a_panic();",
+        bad: "let was = std::thread::panicking();\n        let unknown = Otherwise::new(|| _ = (!was).then(|| self.poison.set_by_panic()));",
         caught_by: &[tests("crash", &["durability::panics::a_sync_that_panicked"])],
     },
     Bug {
