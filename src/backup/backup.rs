@@ -143,7 +143,21 @@ impl Backup {
         super::restore::restore(self, target.as_ref(), &options, None)
     }
 
-    /// The same. `progress` is called after each file and each MiB; `Break` ends it.
+    /// The same. `progress` is called after each file and each MiB, and in a wait for the pace; `Break` ends it.
+    ///
+    /// ```
+    /// # use annals::Store;
+    /// # use annals::backup::{Backup, RestoreOptions};
+    /// # use std::ops::ControlFlow;
+    /// # let dir = tempfile::tempdir()?;
+    /// # Store::open(dir.path().join("shop-log"))?.backup(dir.path().join("monday"))?;
+    /// let backup = Backup::open(dir.path().join("monday"))?;
+    /// backup.restore_with(dir.path().join("again"), RestoreOptions::new(), |so_far| {
+    ///     println!("{} of {} bytes", so_far.bytes, so_far.total_bytes);
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`restore`](Self::restore); [`Cancelled`](Error::Cancelled), and nothing is left of it, as far as it can be removed.

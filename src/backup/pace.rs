@@ -40,24 +40,29 @@ impl<'a, 'p> Pace<'a, 'p> {
         Self { what, max_bytes_per_second, watch: Stopwatch::start(), progress, on_progress }
     }
 
-    /// So many bytes more are there, of which some were copied. Waits if that was too fast; `check` ends the wait.
+    /// So many bytes more are there, of which some were copied. Waits if that was too fast; `check` ends the wait, and so does who is told.
     pub(super) fn step(&mut self, (bytes, copied): (u64, u64), check: &dyn Fn() -> Result<()>) -> Result<()> {
         self.progress.bytes += bytes;
         self.progress.copied_bytes += copied;
         check()?;
-        if let Some(on_progress) = &mut self.on_progress
-            && on_progress(&self.progress).is_break()
-        {
-            return Err(Error::Cancelled { what: self.what });
-        }
+        self.tell()?;
         if let Some(rate) = self.max_bytes_per_second.filter(|_| copied > 0) {
             let micros = u128::from(self.progress.copied_bytes) * 1_000_000 / u128::from(rate.max(1));
             let due = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
             while let Some(early) = due.checked_sub(self.watch.elapsed()).filter(|early| !early.is_zero()) {
                 std::thread::sleep(early.min(NAP));
                 check()?;
+                self.tell()?;
             }
         }
         Ok(())
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        let Some(on_progress) = &mut self.on_progress else { return Ok(()) };
+        match on_progress(&self.progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled { what: self.what }),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
+use crate::group::Done;
 use crate::log::{BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
@@ -34,8 +35,8 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
-    /// Where it stood behind the last records that it handed out, since it was last set to a place.
-    handed_out: Offset,
+    /// From where to where it has handed out records that are not done, since it was last set to a place.
+    handed_out: Option<(Offset, Offset)>,
     /// When the partition became this consumer's, or in a later life of the owner.
     looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
@@ -50,7 +51,7 @@ impl Assigned {
             since,
             reader: None,
             done: 0,
-            handed_out: 0,
+            handed_out: None,
             looked_up,
             is_new,
         }
@@ -85,31 +86,43 @@ impl Assigned {
         self.looked_up = looked_up;
     }
 
-    /// What is done, if nothing was handed out behind it. `ended` is done too, where it is known.
-    pub(super) fn untouched(&self, ended: Option<Offset>) -> Option<Offset> {
-        let done = ended.unwrap_or(self.done);
-        (self.reader.is_some() && self.handed_out <= done).then_some(done)
+    /// What is done, if nothing was handed out that is not. `ended` is done too, where it is known.
+    pub(super) fn untouched(&self, ended: Option<&Done>) -> Option<Offset> {
+        let done = ended.map_or(self.done, |ended| ended.offset);
+        (self.reader.is_some() && self.touched(ended).is_none()).then_some(done)
     }
 
-    /// The same, if something was handed out behind it: that lies from there to the position.
-    pub(super) fn touched(&self, ended: Option<Offset>) -> Option<Offset> {
-        let done = ended.unwrap_or(self.done);
-        (self.reader.is_some() && self.handed_out > done).then_some(done)
+    /// Where begins what was handed out and is not done.
+    pub(super) fn touched(&self, ended: Option<&Done>) -> Option<Offset> {
+        self.handed_out_from(ended.filter(|ended| ended.is_of_all).map_or(0, |ended| ended.offset))
+    }
+
+    fn handed_out_from(&self, done: Offset) -> Option<Offset> {
+        self.handed_out.filter(|(_, to)| *to > done).map(|(from, _)| from.max(done))
     }
 
     /// What was handed out is done, up to there.
     pub(super) fn note_done(&mut self, offset: Offset) {
         self.done = offset;
+        self.handed_out = self.handed_out_from(offset).zip(self.handed_out.map(|(_, to)| to));
     }
 
-    /// What lies before counts as done, and is not what was handed out.
+    /// A transaction has committed that.
+    pub(super) fn note_ended(&mut self, ended: &Done) {
+        self.done = ended.offset;
+        if ended.is_of_all {
+            self.note_done(ended.offset);
+        }
+    }
+
+    /// What lies before counts as done, and nothing is handed out yet.
     fn begin_at(&mut self, offset: Offset) {
-        (self.done, self.handed_out) = (offset, offset);
+        (self.done, self.handed_out) = (offset, None);
     }
 
     /// Hands out again what is not done.
     pub(super) fn go_back(&mut self) {
-        self.handed_out = self.done;
+        self.handed_out = None;
         if let Some(reader) = &mut self.reader {
             reader.seek(self.done);
         }
@@ -119,8 +132,10 @@ impl Assigned {
         self.partition.log().check_open()?;
         let slices = self.fetch_in_range(limits, settings);
         let slices = slices.map_err(|error| self.partition.log().explain(error))?;
-        if let Some(position) = self.decided_position().filter(|_| !slices.is_empty()) {
-            self.handed_out = position;
+        let first = slices.iter().find_map(|slice| slice.iter().next());
+        if let (Some(first), Some(position)) = (first, self.decided_position()) {
+            let from = self.handed_out.map_or(first.offset, |(from, _)| from.min(first.offset));
+            self.handed_out = Some((from, position));
         }
         Ok(slices)
     }

@@ -75,11 +75,11 @@ impl Consumer {
         };
         let decided = self.assigned.values().filter(|one| !one.partition.is_gone());
         let untouched = decided.clone().filter_map(|one| {
-            let done = one.untouched(self.endings.done(&one.partition))?;
+            let done = one.untouched(self.endings.done(&one.partition).as_ref())?;
             Some((one.partition.topic_partition().clone(), done))
         });
         let touched = decided.clone().filter_map(|one| {
-            let done = one.touched(self.endings.done(&one.partition))?;
+            let done = one.touched(self.endings.done(&one.partition).as_ref())?;
             Some((one.partition.topic_partition().clone(), done))
         });
         let (untouched, touched) = (untouched.collect(), touched.collect());

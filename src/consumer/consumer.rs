@@ -193,11 +193,11 @@ impl Consumer {
     /// nobody's either.
     pub(super) fn take_in_endings(&mut self) {
         let Some(ending) = self.endings.take() else { return };
-        for (place, (partition, done)) in ending.done {
+        for (place, done) in ending.done {
             if let Some(assigned) =
-                self.assigned.get_mut(&place).filter(|one| one.partition.is_same(&partition))
+                self.assigned.get_mut(&place).filter(|one| one.partition.is_same(&done.partition))
             {
-                assigned.note_done(done);
+                assigned.note_ended(&done);
             }
         }
         if ending.goes_back {

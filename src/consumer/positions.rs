@@ -32,9 +32,12 @@ impl Consumer {
         if offset < 0 {
             return Err(Error::invalid(format!("offset {offset} is negative")));
         }
-        self.with_assigned(&partition.into(), |assigned, settings| {
+        let place = partition.into();
+        let sought = self.with_assigned(&place, |assigned, settings| {
             assigned.partition.log().check_open().map(|()| assigned.seek(offset, settings))
-        })?
+        })?;
+        self.endings.note_moved(&place);
+        sought
     }
 
     /// Goes on at the first record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose start cannot be seen
@@ -49,6 +52,7 @@ impl Consumer {
         for assigned in self.assigned.values_mut() {
             if let Ok(start) = assigned.partition.log().readable_start() {
                 assigned.seek(start, &self.settings);
+                self.endings.note_moved(assigned.partition.topic_partition());
             }
         }
     }
@@ -66,6 +70,7 @@ impl Consumer {
             assigned.partition.log().write_queued();
             if let Ok(end) = assigned.partition.log().readable_end(self.settings.isolation) {
                 assigned.seek(end, &self.settings);
+                self.endings.note_moved(assigned.partition.topic_partition());
             }
         }
     }
@@ -104,6 +109,7 @@ impl Consumer {
         self.auto_commit.note_change();
         for assigned in self.assigned.values_mut() {
             assigned.go_back();
+            self.endings.note_moved(assigned.partition.topic_partition());
         }
     }
 
@@ -126,6 +132,7 @@ impl Consumer {
             let (end, found) = found?;
             let offset = found.map_or(end, |found| found.offset);
             assigned.seek(offset, &self.settings);
+            self.endings.note_moved(assigned.partition.topic_partition());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! How transactions ended that a consumer's positions were part of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::io::Process;
@@ -17,15 +17,26 @@ pub(crate) struct Endings {
     is_claimed: AtomicBool,
     is_there: AtomicBool,
     untaken: Mutex<Ending>,
+    /// Partitions in which the consumer was set to another place since a transaction was given its positions.
+    moved: Mutex<BTreeSet<TopicPartition>>,
 }
 
 /// What the end of a transaction means for the consumer.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     /// What was committed: what lies below is done. No more than the partitions that the consumer has had since it last looked.
-    pub(crate) done: BTreeMap<TopicPartition, (Partition, Offset)>,
+    pub(crate) done: BTreeMap<TopicPartition, Done>,
     /// What was handed out, and is not done, is to be handed out again.
     pub(crate) goes_back: bool,
+}
+
+/// What a transaction has committed of a partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    /// What the consumer has handed out below it is done: not where it was set to another place since it gave its position.
+    pub(crate) is_of_all: bool,
 }
 
 /// The positions of a consumer are a transaction's, until this is dropped.
@@ -61,10 +72,28 @@ impl Endings {
     }
 
     /// Up to where a partition is done, by what came since the last [`take`](Self::take).
-    pub(crate) fn done(&self, partition: &Partition) -> Option<Offset> {
+    pub(crate) fn done(&self, partition: &Partition) -> Option<Done> {
         let untaken = self.untaken.lock();
-        let (of, done) = untaken.done.get(partition.topic_partition())?;
-        of.is_same(partition).then_some(*done)
+        untaken
+            .done
+            .get(partition.topic_partition())
+            .filter(|done| done.partition.is_same(partition))
+            .cloned()
+    }
+
+    /// The consumer was set to another place there.
+    pub(crate) fn note_moved(&self, place: &TopicPartition) {
+        if let Some(done) = self.untaken.lock().done.get_mut(place) {
+            done.is_of_all = false;
+        }
+        if self.is_claimed() {
+            self.moved.lock().insert(place.clone());
+        }
+    }
+
+    /// A transaction is given the positions as they are now.
+    pub(super) fn note_given(&self) {
+        self.moved.lock().clear();
     }
 
     /// What came since the last call.
@@ -81,10 +110,13 @@ impl Claim {
 
     /// The positions were committed.
     pub(super) fn note_applied(&self, positions: &[(Partition, Offset)]) {
-        let mut untaken = self.endings.untaken.lock();
+        let (mut untaken, moved) = (self.endings.untaken.lock(), self.endings.moved.lock());
         for (partition, offset) in positions {
-            let done = (partition.clone(), *offset);
-            untaken.done.insert(partition.topic_partition().clone(), done);
+            let place = partition.topic_partition();
+            let is_of_all = !moved.contains(place);
+            untaken
+                .done
+                .insert(place.clone(), Done { partition: partition.clone(), offset: *offset, is_of_all });
         }
         self.has_applied.store(true, Ordering::Release);
     }

@@ -80,6 +80,7 @@ impl PendingOffsets {
         };
         let is_same = |earlier: &Claimed| earlier.claim.as_ref().is_some_and(|claim| claim.is_of(endings));
         if let Some(earlier) = self.pending.iter_mut().find(|earlier| is_same(earlier)) {
+            endings.note_given();
             earlier.pending = pending;
             return Ok(());
         }
@@ -92,6 +93,7 @@ impl PendingOffsets {
                 "another transaction holds the offsets of this consumer of group {name:?}: commit or drop it first"
             )));
         };
+        endings.note_given();
         self.pending.push(Claimed { pending, claim: Some(claim) });
         Ok(())
     }

@@ -10,8 +10,10 @@ use crate::topic::partition::Partition;
 use crate::topic::topic::Topic;
 use crate::types::{Durability, Header, Record};
 
-/// The most bytes of a line.
+/// The most bytes of a line, where no record of the topic needs more.
 const MOST_LINE_BYTES: usize = 64 << 20;
+/// Bytes of a line that one of a record takes at most: `\u0000` is one, and a header of three is `{"key":"","value":null},`.
+const LETTERS_OF_A_BYTE: usize = 8;
 /// Bytes of records that are appended together.
 const BATCH: usize = 1 << 20;
 
@@ -43,7 +45,7 @@ impl Topic {
     /// cut.
     ///
     /// Lines that follow each other in one partition are appended together, 1 MiB at a time. In memory are such a batch and a line, which
-    /// may have 64 MiB.
+    /// may have 64 MiB, or eight times `max.message.bytes` where that is more.
     ///
     /// # Errors
     /// [`Import`](Error::Import) with the line at fault and how many records are there by then: all of the lines before.
@@ -73,10 +75,12 @@ impl Topic {
             line: 0,
             appended: 0,
         };
+        let most_record_bytes = partitions.iter().map(|one| one.log().most_batch_bytes()).max().unwrap_or(0);
+        let most_bytes = most_record_bytes.saturating_mul(LETTERS_OF_A_BYTE).max(MOST_LINE_BYTES);
         let mut line = Vec::new();
         loop {
             import.line += 1;
-            match read_line(&mut from, &mut line) {
+            match read_line(&mut from, &mut line, most_bytes) {
                 Ok(true) => import.take(&line)?,
                 Ok(false) => break,
                 Err(error) => return Err(import.stop(error)),
@@ -179,7 +183,7 @@ fn bytes_of(found: &RecordLine) -> usize {
 }
 
 /// Reads a line, without its end. False at the end of all.
-fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
+fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>, most_bytes: usize) -> Result<bool> {
     line.clear();
     loop {
         let there = match from.fill_buf() {
@@ -192,8 +196,8 @@ fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool> {
         }
         let end = there.iter().position(|byte| *byte == b'\n');
         let taken = there.get(..end.unwrap_or(there.len())).unwrap_or(there);
-        if line.len() + taken.len() > MOST_LINE_BYTES {
-            return Err(Error::invalid(format!("a line has {MOST_LINE_BYTES} bytes at most")));
+        if line.len() + taken.len() > most_bytes {
+            return Err(Error::invalid(format!("a line has {most_bytes} bytes at most")));
         }
         line.extend_from_slice(taken);
         let used = taken.len() + usize::from(end.is_some());

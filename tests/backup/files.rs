@@ -1,6 +1,7 @@
 //! Which files a backup consists of, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -171,6 +172,34 @@ fn a_restored_store_has_an_identity_of_its_own_unless_it_is_the_same() {
     std::fs::rename(dir.path().join("same/orders-0"), dir.path().join("new/orders-0")).unwrap();
     let mixed = Store::open(dir.path().join("new")).unwrap();
     assert!(matches!(mixed.topic("orders"), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_restore_tells_how_far_it_is_and_nothing_is_left_of_one_that_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(&dir.path().join("live"));
+    store.backup(dir.path().join("copy")).unwrap();
+    store.close().unwrap();
+    let backup = Backup::open(dir.path().join("copy")).unwrap();
+    let mut told = Vec::new();
+    let whole = dir.path().join("whole");
+    let report = backup.restore_with(&whole, RestoreOptions::new(), |so_far| {
+        told.push((so_far.bytes, so_far.total_bytes));
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert!(
+        told.len() > 2 && told.iter().all(|(bytes, total)| bytes <= total && *total == report.bytes),
+        "{told:?}"
+    );
+    assert_eq!(told.last(), Some(&(report.bytes, report.bytes)));
+    let mut steps = 0;
+    let ended = backup.restore_with(dir.path().join("half"), RestoreOptions::new().independent(), |_| {
+        steps += 1;
+        if steps == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
+    assert_eq!((steps, dir.path().join("half").exists()), (3, false));
 }
 
 #[test]

@@ -90,6 +90,50 @@ fn the_first_append_of_a_life_took_files_away_under_a_hold() {
     drop(held);
 }
 
+/// Commits that cannot be read keep partitions from being appended to that were not closed: their files stay as they are anyway.
+#[test]
+fn a_store_whose_commits_cannot_be_read_could_not_be_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let store = open();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("jobs").value("a job")).unwrap();
+    let mut consumer = store.consumer("workers").unwrap();
+    consumer.assign([("jobs", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    consumer.commit().unwrap();
+    drop(consumer);
+    store.close().unwrap();
+    let store = open();
+    store.producer().send(Record::to("jobs").value("another")).unwrap();
+    let left = tempfile::tempdir().unwrap();
+    copy(dir.path(), left.path());
+    let commits = std::fs::read_dir(left.path()).unwrap().map(|entry| entry.unwrap().path());
+    let commits = commits.filter(|path| path.to_string_lossy().contains("__consumer_offsets"));
+    for log in commits.map(|path| path.join("00000000000000000000.log")).filter(|log| log.exists()) {
+        let mut bytes = std::fs::read(&log).unwrap();
+        if let Some(byte) = bytes.get_mut(70) {
+            *byte ^= 1;
+        }
+        std::fs::write(&log, bytes).unwrap();
+    }
+    let killed = Store::builder(left.path()).maintain_by_hand().open().unwrap();
+    killed.producer().send(Record::to("jobs").value("more")).unwrap_err();
+    drop(killed.hold_maintenance().unwrap());
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 #[test]
 fn what_fell_due_under_a_hold_does_not_wait_for_another_interval() {
     let dir = tempfile::tempdir().unwrap();

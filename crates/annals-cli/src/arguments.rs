@@ -17,15 +17,22 @@ use crate::commands::{
 #[command(name = "annals", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Arguments {
     /// The store's directory.
-    #[arg(long, short = 's', global = true, env = "ANNALS_STORE", value_name = "DIR")]
+    #[arg(
+        long,
+        short = 's',
+        global = true,
+        help_heading = "Options of every verb",
+        env = "ANNALS_STORE",
+        value_name = "DIR"
+    )]
     pub(crate) store: Option<PathBuf>,
 
     /// Print JSON, one object a line, for programs.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every verb")]
     pub(crate) json: bool,
 
     /// When to use colour.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = "Options of every verb", value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
 
     #[command(subcommand)]
@@ -39,6 +46,17 @@ pub(crate) enum Color {
     Auto,
     Always,
     Never,
+}
+
+/// What is named twice is meant once.
+pub(crate) fn once<T: Clone + PartialEq>(named: &[T]) -> Vec<T> {
+    let mut once: Vec<T> = Vec::with_capacity(named.len());
+    for one in named {
+        if !once.contains(one) {
+            once.push(one.clone());
+        }
+    }
+    once
 }
 
 #[derive(Debug, Subcommand)]

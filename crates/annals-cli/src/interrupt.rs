@@ -14,11 +14,15 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// From here on the first SIGINT or SIGTERM sets a flag, and the second ends the process with the status of the first.
 pub(crate) fn watch() -> Outcome {
     let asked = Arc::clone(ASKED.get_or_init(Arc::default));
+    let failed = |source| Failure::System { what: "cannot watch for signals".to_owned(), source };
+    // A limit on the size of files would end the process. With a handler the write fails instead, and says so.
+    #[cfg(unix)]
+    flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(failed)?;
     for signal in [SIGINT, SIGTERM] {
         // In this order: the flag is looked at before it is set.
         flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))
             .and_then(|_| flag::register(signal, Arc::clone(&asked)))
-            .map_err(|source| Failure::System { what: "cannot watch for signals".to_owned(), source })?;
+            .map_err(failed)?;
     }
     Ok(())
 }

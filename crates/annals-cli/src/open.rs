@@ -16,14 +16,48 @@ pub(crate) fn directory(arguments: &Arguments) -> Outcome<PathBuf> {
     named.ok_or_else(|| Failure::Usage("which store? give --store DIR, or set ANNALS_STORE".to_owned()))
 }
 
-/// Refuses a directory that holds no store.
+/// Refuses a directory that holds no store. One that has lost its list of topics does: the library says what is wrong with it.
 pub(crate) fn require_store(path: &Path) -> Outcome {
     let list = path.join("annals.topics");
+    let is_partition = |entry: std::fs::DirEntry| entry.path().join("annals.state").is_file();
     match std::fs::metadata(&list) {
         Ok(_) => Ok(()),
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound
+                && std::fs::read_dir(path).into_iter().flatten().flatten().any(is_partition) =>
+        {
+            Ok(())
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::no_store(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Err(Failure::no_store(path)),
         Err(error) => Err(Failure::at("look at", &list, error)),
+    }
+}
+
+/// The same for what works on a store that cannot be opened, its list of topics gone, too: one is where the files of partitions are.
+pub(crate) fn require_files(path: &Path) -> Outcome {
+    let is_partition = |entry: std::fs::DirEntry| {
+        let files = std::fs::read_dir(entry.path()).into_iter().flatten().flatten();
+        let mut names = files.map(|file| file.file_name());
+        names.any(|name| {
+            name == "annals.state" || Path::new(&name).extension().is_some_and(|kind| kind == "log")
+        })
+    };
+    match require_store(path) {
+        Err(Failure::Missing(_))
+            if std::fs::read_dir(path).into_iter().flatten().flatten().any(is_partition) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// What another version wrote is not damaged: an error where nothing could be looked at for that.
+pub(crate) fn newer_is_left_alone(path: &Path) -> Outcome {
+    match Store::open_read_only(path) {
+        Err(error @ Error::UnsupportedFormat { .. }) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::show::is_dumb;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Progress of one piece of work, on standard error, and only on a terminal.
@@ -46,7 +47,7 @@ impl Progress {
 
     /// So much is done by now.
     pub(crate) fn at(&mut self, done: u64) {
-        if !self.is_shown && self.began.elapsed() >= Duration::from_secs(1) {
+        if !self.is_shown && !is_dumb() && self.began.elapsed() >= Duration::from_secs(1) {
             self.is_shown = true;
             // Hidden by itself where standard error is no terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use annals::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 
 /// Milliseconds since 1970.
 pub(crate) fn now() -> Timestamp {
@@ -11,7 +11,7 @@ pub(crate) fn now() -> Timestamp {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Unix milliseconds, RFC 3339, a date, or `-1h`.
+/// Unix milliseconds, RFC 3339, a date or a time without a zone, which are of UTC, or `-1h`.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(millis) = text.parse::<i64>()
         && millis >= 0
@@ -25,13 +25,23 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    let date = text.parse::<Date>().ok().and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
-    match date {
-        Some(date) => Ok(date.timestamp().as_millisecond()),
-        None => Err(format!(
-            "{text:?} is no time: Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago"
-        )),
+    parse_in_utc(text).ok_or_else(|| {
+        let forms = "Unix milliseconds, 2026-01-31T06:00:00Z, 2026-01-31, or -1h for an hour ago";
+        format!("{text:?} is no time: {forms}")
+    })
+}
+
+/// A date, which alone is its first moment, or one and a time of day. A parser of both would pass over a zone that stands behind
+/// them: each is looked at by itself.
+fn parse_in_utc(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(['T', 't', ' ']).unwrap_or((text, "00:00"));
+    let is_of =
+        |part: &str, marks: &[u8]| part.bytes().all(|one| one.is_ascii_digit() || marks.contains(&one));
+    if date.len() != "2026-01-31".len() || !is_of(date, b"-") || !is_of(time, b":.") {
+        return None;
     }
+    let moment = date.parse::<Date>().ok()?.to_datetime(time.parse::<Time>().ok()?);
+    Some(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
 /// Milliseconds, or with a unit.
@@ -68,10 +78,29 @@ mod tests {
         assert_eq!(parse_time("2023-11-14T22:13:20Z"), Ok(1_700_000_000_000));
         assert_eq!(parse_time("2023-11-14T23:13:20+01:00"), Ok(1_700_000_000_000));
         assert_eq!(parse_time("1970-01-02"), Ok(86_400_000));
+        assert_eq!(parse_time("1970-01-02T00:00:01"), Ok(86_401_000));
+        assert_eq!(parse_time("1970-01-02 06:00"), Ok(86_400_000 + 6 * 3_600_000));
+        assert_eq!(parse_time("1970-01-02T23:59:00.5"), Ok(2 * 86_400_000 - 60_000 + 500));
+        assert!(parse_time("1970-01-02T").is_err() && parse_time("23:59").is_err());
         let hour_ago = now() - 3_600_000;
         assert!((parse_time("-1h").unwrap() - hour_ago).abs() < 60_000);
         assert!(parse_time("yesterday").unwrap_err().contains("yesterday"));
         assert!(parse_time("").is_err());
+    }
+
+    #[test]
+    fn no_part_of_a_time_is_passed_over() {
+        for wrong in [
+            "2026-01-31T06:00:00[Europe/Berlin]",
+            "2026-01-31[Europe/Berlin]",
+            "2026-01-31Z",
+            "2026-01-31T25:00",
+            "2026-02-30",
+            "2026-01-31T06:00:00 CET",
+            "2026-01-31T06:00:00-",
+        ] {
+            assert!(parse_time(wrong).is_err(), "{wrong} is {:?}", parse_time(wrong));
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
 use crate::log::cut::hold::Hold;
 use crate::log::log::Log;
+use crate::log::open::Holding;
 use crate::log::open::recovery::LastClose;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::writer::{Phase, Writer};
@@ -52,6 +53,9 @@ impl Log {
     /// Holds its files for a copy. What an earlier life left in disorder is set right first.
     pub(crate) fn hold_for_copy(self: &Arc<Self>) -> Result<HeldLog> {
         self.check_poison()?;
+        if !self.is_in_order(&self.writer.lock(), |_| true) {
+            self.meet_prerequisites(Holding::Nothing)?;
+        }
         let mut writer = self.writer.lock();
         self.set_in_order(&mut writer, |_| true)?;
         let table = writer.phase.state().cloned().ok_or_else(|| self.closed())?;
@@ -59,24 +63,26 @@ impl Log {
     }
 
     /// Has done what the first append would do to files that others are about to look at: those of segments are cut, get other names, or go. A
-    /// partition that is poisoned takes no append.
+    /// partition that is poisoned takes no append, nor does one for which something has to be on the disk first that cannot be written.
     pub(crate) fn settle_before_hold(&self) -> Result<()> {
-        if self.check_poison().is_err() {
+        let has_no_more: fn(&PartitionState) -> bool = |state| state.obsolete.is_empty();
+        if self.check_poison().is_err()
+            || self.is_in_order(&self.writer.lock(), has_no_more)
+            || self.meet_prerequisites(Holding::Nothing).is_err()
+        {
             return Ok(());
         }
-        self.set_in_order(&mut self.writer.lock(), |state| state.obsolete.is_empty())
+        self.set_in_order(&mut self.writer.lock(), has_no_more)
     }
 
     fn set_in_order(&self, writer: &mut Writer, has_no_more: fn(&PartitionState) -> bool) -> Result<()> {
-        let is_in_order = match &writer.phase {
-            Phase::Untouched(found) => {
-                let state = found.state.state();
-                let is_clean = matches!(found.last_close, LastClose::Clean(_));
-                is_clean && state.pending.is_empty() && has_no_more(state)
-            }
-            Phase::Open(_) | Phase::Followed(_) | Phase::Closed => true,
-        };
-        if is_in_order { Ok(()) } else { self.opened(writer).map(drop) }
+        if self.is_in_order(writer, has_no_more) { Ok(()) } else { self.opened(writer).map(drop) }
+    }
+
+    fn is_in_order(&self, writer: &Writer, has_no_more: fn(&PartitionState) -> bool) -> bool {
+        let Phase::Untouched(found) = &writer.phase else { return true };
+        let (state, is_clean) = (found.state.state(), matches!(found.last_close, LastClose::Clean(_)));
+        is_clean && state.pending.is_empty() && has_no_more(state)
     }
 
     /// Cuts through all of them, which are in the order in which transactions lock partitions.

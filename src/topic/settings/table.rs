@@ -138,8 +138,13 @@ impl Setting {
         match &self.kind {
             Kind::Bytes(range) => {
                 let bytes = parse_bytes(value).filter(|bytes| range.contains(bytes));
-                let bytes =
-                    bytes.ok_or_else(|| invalid(format!("bytes from {} to {}", range.start(), range.end())));
+                let bytes = bytes.ok_or_else(|| {
+                    invalid(format!(
+                        "bytes from {} to {}; or with a unit: 64KiB, 1MiB",
+                        range.start(),
+                        range.end()
+                    ))
+                });
                 bytes.map(|bytes| bytes.to_string())
             }
             Kind::Duration { least_millis } => {

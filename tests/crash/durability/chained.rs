@@ -238,3 +238,57 @@ fn a_dead_letter_stood_of_a_message_of_a_transaction_that_cannot_become_durable(
         }
     }
 }
+
+/// A consumer of `mid`, which has ten records of one that goes where `apart` goes, and reads five at a time.
+fn by_five(world: &World) -> Consumer {
+    let mut tx = world.store.transaction("first").unwrap();
+    tx.send(Record::to("apart").value("first")).unwrap();
+    (0..10).for_each(|_| tx.send(Record::to("mid").value("first")).unwrap());
+    tx.commit().unwrap();
+    let consumer = world.store.consumer_builder().group("readers").max_poll_records(5);
+    let mut consumer = consumer.build().unwrap();
+    consumer.assign([("mid", 0)]).unwrap();
+    consumer
+}
+
+fn poll(consumer: &mut Consumer) {
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 5);
+}
+
+fn is_refused(world: &World, consumer: &Consumer) {
+    world.doom();
+    let mut tx = world.begin("step", "out", How::Os);
+    tx.commit_offsets(consumer).unwrap();
+    assert!(matches!(tx.commit(), Err(Error::Poisoned { .. })));
+}
+
+#[test]
+fn a_step_stood_over_input_that_lies_below_what_was_committed_by_hand() {
+    let world = World::new();
+    let mut consumer = by_five(&world);
+    poll(&mut consumer);
+    consumer.commit_offsets([(("mid", 0).into(), 10)]).unwrap();
+    poll(&mut consumer);
+    is_refused(&world, &consumer);
+}
+
+#[test]
+fn a_step_stood_over_input_that_was_read_again_while_another_had_the_positions() {
+    for is_read_first in [false, true] {
+        let world = World::new();
+        let mut consumer = by_five(&world);
+        poll(&mut consumer);
+        poll(&mut consumer);
+        let mut tx = world.begin("before", "far", How::Os);
+        tx.commit_offsets(&consumer).unwrap();
+        consumer.seek(("mid", 0), 0).unwrap();
+        if is_read_first {
+            poll(&mut consumer);
+            tx.commit().unwrap();
+        } else {
+            tx.commit().unwrap();
+            poll(&mut consumer);
+        }
+        is_refused(&world, &consumer);
+    }
+}

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "store-that-cannot-be-appended-to-cannot-be-held",
+        file: "src/log/cut/point.rs",
+        good: "            || self.meet_prerequisites(Holding::Nothing).is_err()\n",
+        bad: "",
+        caught_by: &[tests("backup", &["holds::a_store_whose_commits"])],
+    },
+    Bug {
         name: "first-append-changes-files-that-are-held",
         file: "src/topic/topics.rs",
         good: "match log.settle_before_hold() {",
@@ -65,6 +72,13 @@ pub(super) const BUGS: &[Bug] = &[
         good: "(base, appended, carrier.bring_bytes(source, &name, (target, len))?)",
         bad: "let linked = target.link(source, &name, (&name, crate::io::Link::Hard))?;\n                let how = if linked { How::Linked } else { carrier.bring_bytes(source, &name, (target, len))? };\n                (base, appended, how)",
         caught_by: &[tests("backup", &["files::"])],
+    },
+    Bug {
+        name: "restore-tells-nobody-how-far-it-is",
+        file: "src/backup/restore.rs",
+        good: "options.max_bytes_per_second, on_progress, total)",
+        bad: "options.max_bytes_per_second, on_progress.filter(|_| total == 0), total)",
+        caught_by: &[tests("backup", &["files::a_restore_tells"])],
     },
     Bug {
         name: "copied-file-is-not-synced",

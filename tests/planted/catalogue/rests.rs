@@ -71,7 +71,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-a-transaction-has-committed-is-not-done-before-the-next-poll",
         file: "src/consumer/commit.rs",
-        good: "one.untouched(self.endings.done(&one.partition))?;",
+        good: "one.untouched(self.endings.done(&one.partition).as_ref())?;",
         bad: "one.untouched(None)?;",
         caught_by: &[tests(
             "interface",
@@ -81,12 +81,26 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-end-of-a-transaction-is-taken-for-work",
         file: "src/consumer/assigned.rs",
-        good: "self.decided_position().filter(|_| !slices.is_empty())",
-        bad: "self.decided_position()",
+        good: "if let (Some(first), Some(position)) = (first, self.decided_position()) {",
+        bad: "if let Some(position) = self.decided_position().filter(|_| first.is_none()) {\n            self.handed_out = Some((self.done, position));\n        }\n        if let (Some(first), Some(position)) = (first, self.decided_position()) {",
         caught_by: &[tests(
             "interface",
             &["transactions::poisoned::a_position_that_has_moved_over_the_end_of_a_transaction"],
         )],
+    },
+    Bug {
+        name: "what-was-read-again-is-done-with-what-ends-later",
+        file: "src/group/endings.rs",
+        good: "let is_of_all = !moved.contains(place);",
+        bad: "let is_of_all = true;\n            _ = &moved;",
+        caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_was_read_again"])],
+    },
+    Bug {
+        name: "what-was-read-below-a-commit-is-done",
+        file: "src/consumer/assigned.rs",
+        good: "self.handed_out_from(ended.filter(|ended| ended.is_of_all).map_or(0, |ended| ended.offset))",
+        bad: "self.handed_out_from(ended.map_or(self.done, |ended| ended.offset))",
+        caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_lies_below"])],
     },
     Bug {
         name: "what-was-taken-out-is-asked-for",

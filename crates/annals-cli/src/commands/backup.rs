@@ -14,6 +14,7 @@ use crate::interrupt;
 use crate::open::{directory, open_backup, with_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{List, Object, Screen, count};
+use crate::sizes::parse_bytes;
 
 /// Make a backup: one moment of all partitions, groups and transactions, by links where that can be.
 ///
@@ -35,8 +36,8 @@ pub(crate) struct Options {
     /// Leave out this topic.
     #[arg(long, value_name = "TOPIC")]
     leave_out: Vec<String>,
-    /// Copy at most so many bytes in a second.
-    #[arg(long, value_name = "BYTES")]
+    /// Copy at most so many bytes in a second, as `50MiB`.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     max_rate: Option<u64>,
     /// Read all of it back.
     #[arg(long)]
@@ -59,8 +60,8 @@ pub(crate) struct Restore {
     /// The store keeps its identity: only when the one that was backed up is gone.
     #[arg(long)]
     same_identity: bool,
-    /// Copy at most so many bytes in a second.
-    #[arg(long, value_name = "BYTES")]
+    /// Copy at most so many bytes in a second, as `50MiB`.
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     max_rate: Option<u64>,
 }
 

@@ -6,7 +6,7 @@ use annals::report::CompactionReport;
 use annals::{CleanupPolicy, Store, Topic};
 use clap::Args;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
 use crate::commands::figures::is_internal;
 use crate::failure::Outcome;
 use crate::interrupt;
@@ -43,16 +43,21 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             }
         }
         drop(progress);
-        show(&reports, screen)?;
+        // Where there was nothing to do people are told so, after nothing has failed.
+        let is_told = show(&reports, screen)?;
         outcome?;
         interrupt::check()?;
+        if !is_told {
+            screen.line("Nothing to compact.")?;
+        }
         if options.topic.is_empty() { all_are_open(store) } else { Ok(()) }
     })
 }
 
 fn topics(options: &Options, store: &Store) -> Outcome<Vec<Topic>> {
     if !options.topic.is_empty() {
-        let named = options.topic.iter().map(|name| store.topic(name));
+        let named = once(&options.topic);
+        let named = named.iter().map(|name| store.topic(name));
         return Ok(named.collect::<annals::Result<_>>()?);
     }
     let mut topics = store.topics();
@@ -60,9 +65,11 @@ fn topics(options: &Options, store: &Store) -> Outcome<Vec<Topic>> {
     Ok(topics)
 }
 
-fn show(reports: &[CompactionReport], screen: &mut Screen) -> Outcome {
+/// Whether anything was to be shown.
+fn show(reports: &[CompactionReport], screen: &mut Screen) -> Outcome<bool> {
     let mut table =
         Table::new(&["TOPIC", ">PARTITION", ">REMOVED", ">BYTES-BEFORE", ">BYTES-AFTER", ">SEGMENTS"]);
+    let mut is_empty = true;
     for report in reports {
         let place = &report.topic_partition;
         if screen.json {
@@ -78,6 +85,11 @@ fn show(reports: &[CompactionReport], screen: &mut Screen) -> Outcome {
                     .number("segments_after", report.segments_after),
             )?;
         }
+        // What was looked at and stays as it is has no sizes here.
+        if report.rounds == 0 {
+            continue;
+        }
+        is_empty = false;
         table.row([
             place.topic().to_owned(),
             place.partition().to_string(),
@@ -87,5 +99,8 @@ fn show(reports: &[CompactionReport], screen: &mut Screen) -> Outcome {
             report.segments_after.to_string(),
         ]);
     }
-    if screen.json || reports.is_empty() { Ok(()) } else { screen.table(&table) }
+    if !screen.json && !is_empty {
+        screen.table(&table)?;
+    }
+    Ok(screen.json || !is_empty)
 }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use annals::{
-    Consumer, Error, Isolation, Offset, OnDamage, PartitionView, Records, Store, StoreReader, TopicPartition,
+    Consumer, ConsumerBuilder, Error, Isolation, Offset, OnDamage, PartitionView, Records, StoreReader,
+    TopicPartition,
 };
 use clap::{Args, ValueEnum};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
+use crate::commands::figures::refuse_internal;
 use crate::commands::printer::{Printer, Style};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{Reading, open_reader, with_reader, with_store};
+use crate::open::{Reading, directory, open_reader, with_reader, with_store};
 use crate::show::{Screen, count};
 use crate::times::{parse_length, parse_time};
 
@@ -26,17 +28,17 @@ use crate::times::{parse_length, parse_time};
 ///   annals consume --topic orders --offset -10 --json
 ///   annals consume --topic orders --follow
 ///   annals consume --topic orders --from-time -1h --key alice
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Options {
     /// Where from.
     #[arg(long, short, value_name = "NAME", required = true)]
     topic: Vec<String>,
     /// These partitions alone.
-    #[arg(long, short, value_name = "N", conflicts_with = "group")]
+    #[arg(long, short, value_name = "N", value_delimiter = ',', conflicts_with = "group")]
     partition: Vec<u32>,
     /// Do not stop at the end: print what comes, from now on if nothing says from where, until Ctrl-C.
-    #[arg(long, short, conflicts_with = "group")]
+    #[arg(long, short)]
     follow: bool,
     /// With --follow: end when nothing has come for so long.
     #[arg(long, value_name = "LENGTH", value_parser = parse_length, requires = "follow", visible_alias = "timeout-ms")]
@@ -92,7 +94,8 @@ fn parse_start(text: &str) -> Result<Start, String> {
         _ => {}
     }
     let number = text.parse::<Offset>().map_err(|_| "a number, earliest, latest, or -N".to_owned())?;
-    Ok(if number < 0 { Start::Last(number.saturating_neg()) } else { Start::At(number) })
+    // -0 is the last none.
+    Ok(if text.starts_with('-') { Start::Last(number.saturating_neg()) } else { Start::At(number) })
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
@@ -101,17 +104,32 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         let words = "an offset is one of a partition: give --partition, too";
         return Err(Failure::Usage(words.to_owned()));
     }
+    let options =
+        &Options { topic: once(&options.topic), partition: once(&options.partition), ..options.clone() };
+    if options.group.is_some() {
+        options.topic.iter().try_for_each(|name| refuse_internal(name))?;
+    }
     let mut printer = Printer::new(&style, screen);
     printer.left = options.max_messages.unwrap_or(u64::MAX);
     printer.key = options.key.as_ref().map(|key| key.clone().into_bytes());
     match &options.group {
         None if options.follow => follow(options, &open_reader(arguments, Reading::Long)?, &mut printer),
         None => with_reader(arguments, |store| read_partitions(options, store, &mut printer)),
+        // Beside the process that writes, or before the next one comes: a member that stays is in nobody's way.
+        Some(group)
+            if options.follow
+                && let Ok(store) = StoreReader::attach(directory(arguments)?) =>
+        {
+            for name in &options.topic {
+                printer.note_times(name, &store.topic(name)?.config());
+            }
+            read_as_member(options, consumer(options, group, store.consumer_builder())?, &mut printer)
+        }
         Some(group) => with_store(arguments, |store| {
             for name in &options.topic {
                 printer.note_times(name, &store.topic(name)?.config());
             }
-            read_as_member(options, consumer(options, group, store)?, &mut printer)?;
+            read_as_member(options, consumer(options, group, store.consumer_builder())?, &mut printer)?;
             let mut skipped = 0;
             for name in &options.topic {
                 let stats = store.topic(name)?.stats()?;
@@ -137,9 +155,9 @@ fn isolation(options: &Options) -> Isolation {
     }
 }
 
-fn consumer(options: &Options, group: &str, store: &Store) -> Outcome<Consumer> {
+fn consumer(options: &Options, group: &str, builder: ConsumerBuilder) -> Outcome<Consumer> {
     let damage = if options.skip_damage { OnDamage::Skip } else { OnDamage::Fail };
-    let builder = store.consumer_builder().group(group).client_id("annals").max_poll_records(10_000);
+    let builder = builder.group(group).client_id("annals").max_poll_records(10_000);
     Ok(builder.isolation(isolation(options)).on_damage(damage).build()?)
 }
 
@@ -190,14 +208,42 @@ fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> 
         consumer.seek(place, start)?;
     }
     let mut since = Instant::now();
-    while printer.left > 0 && options.timeout.is_none_or(|timeout| since.elapsed() < timeout) {
+    let mut looked = Instant::now();
+    while printer.left > 0 && goes_on(options, since) {
         interrupt::check()?;
+        printer.has_reader()?;
+        if options.partition.is_empty() && looked.elapsed() >= Duration::from_secs(1) {
+            take_new_partitions(options, store, &mut consumer)?;
+            looked = Instant::now();
+        }
         let records = consumer.poll(Duration::from_millis(100))?;
         if !records.is_empty() {
             printer.print(&records)?;
             printer.flush()?;
             since = Instant::now();
         }
+    }
+    Ok(())
+}
+
+fn goes_on(options: &Options, since: Instant) -> bool {
+    options.timeout.is_none_or(|timeout| since.elapsed() < timeout)
+}
+
+/// Partitions that were added since, from their first record. The others go on where they are.
+fn take_new_partitions(options: &Options, store: &StoreReader, consumer: &mut Consumer) -> Outcome {
+    let known = consumer.assignment();
+    let mut new = Vec::new();
+    for name in &options.topic {
+        let partitions = store.topic(name)?.partitions();
+        new.extend(partitions.into_iter().filter(|one| !known.contains(one.topic_partition())));
+    }
+    if new.is_empty() {
+        return Ok(());
+    }
+    consumer.assign(known.into_iter().chain(new.iter().map(|one| one.topic_partition().clone())))?;
+    for partition in new {
+        consumer.seek(partition.topic_partition().clone(), partition.start())?;
     }
     Ok(())
 }
@@ -244,12 +290,19 @@ fn start_of(options: &Options, partition: &PartitionView) -> Outcome<Option<Offs
 fn read_as_member(options: &Options, mut consumer: Consumer, printer: &mut Printer<'_>) -> Outcome {
     consumer.subscribe(options.topic.iter().map(String::as_str))?;
     let mut outcome = Ok(());
-    while outcome.is_ok() && printer.left > 0 {
+    let wait = if options.follow { Duration::from_millis(100) } else { Duration::ZERO };
+    let mut since = Instant::now();
+    while outcome.is_ok() && printer.left > 0 && goes_on(options, since) {
         interrupt::check()?;
-        let records = consumer.poll(Duration::ZERO)?;
+        printer.has_reader()?;
+        let records = consumer.poll(wait)?;
+        if records.is_empty() && options.follow {
+            continue;
+        }
         if records.is_empty() {
             break;
         }
+        since = Instant::now();
         outcome = printer.print(&records).and_then(|all| {
             printer.flush()?;
             if all {

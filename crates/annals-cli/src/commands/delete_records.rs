@@ -19,15 +19,16 @@ pub(crate) struct Options {
     /// The partition.
     #[arg(long, short, value_name = "N")]
     partition: u32,
-    /// The first offset that stays.
-    #[arg(long, short, value_name = "N")]
+    /// The first offset that stays; -1 for the end, which leaves none.
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
     offset: Offset,
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     with_store(arguments, |store| {
         let partition = store.topic(&options.topic)?.partition(options.partition)?;
-        let report = partition.delete_records(options.offset)?;
+        let offset = if options.offset < 0 { partition.end() } else { options.offset };
+        let report = partition.delete_records(offset)?;
         let object = || {
             Object::new("deleted_records")
                 .text("topic", &options.topic)

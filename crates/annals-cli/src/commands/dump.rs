@@ -6,6 +6,7 @@ use annals::dump::{BatchDump, RecordDump, SegmentDump, SnapshotDump, Stretch};
 use annals::{NO_TIMESTAMP, TimestampType};
 use clap::Args;
 
+use crate::arguments::once;
 use crate::commands::dump_objects as objects;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -36,7 +37,7 @@ struct Dump<'a> {
 
 pub(crate) fn run(options: &Options, screen: &mut Screen) -> Outcome {
     let mut dump = Dump { options, screen, faults: 0 };
-    for path in &options.paths {
+    for path in &once(&options.paths) {
         dump.path(path)?;
     }
     match dump.faults {

@@ -1,8 +1,9 @@
 //! Topics, partitions, groups and transactions as objects and rows.
 
-use annals::TopicView;
 use annals::stats::{GroupLag, GroupStats, PartitionStats};
+use annals::{CommittedOffset, StoreReader, TopicPartition, TopicView};
 
+use crate::failure::{Failure, Outcome};
 use crate::show::{List, Object, Table};
 use crate::times::show_time;
 
@@ -17,6 +18,14 @@ const INTERNAL: [&str; 5] = [
 
 pub(super) fn is_internal(topic: &str) -> bool {
     INTERNAL.contains(&topic)
+}
+
+/// Groups read what users send: one that reads `__consumer_offsets` reads its own commits, without an end.
+pub(super) fn refuse_internal(topic: &str) -> Outcome {
+    if is_internal(topic) {
+        return Err(Failure::Usage(format!("{topic} is the store's own: no group reads it")));
+    }
+    Ok(())
 }
 
 pub(super) fn topic_object(topic: &TopicView) -> Object {
@@ -80,11 +89,32 @@ pub(super) fn partition_row(stats: &PartitionStats) -> [String; 10] {
     ]
 }
 
-pub(super) fn group_object(group: &GroupStats) -> Object {
+/// What a group has committed for partitions that cannot be opened: its lag there, and so all of it, is unknown.
+pub(super) fn unseen(group: &GroupStats, store: &StoreReader) -> Vec<(TopicPartition, CommittedOffset)> {
+    let mut committed = store.committed(&group.group);
+    group.partitions.iter().for_each(|seen| drop(committed.remove(&seen.topic_partition)));
+    committed.into_iter().collect()
+}
+
+pub(super) fn group_object(group: &GroupStats, store: &StoreReader) -> Object {
+    let lag = unseen(group, store).is_empty().then(|| group.lag());
     Object::new("group")
         .text("group", &group.group)
         .list("members", List::of_texts(&group.members))
-        .number("lag", group.lag())
+        .maybe_number("lag", lag)
+}
+
+/// Of a partition that cannot be opened.
+pub(super) fn unseen_object(group: &str, place: &TopicPartition, committed: &CommittedOffset) -> Object {
+    Object::new("group_partition")
+        .text("group", group)
+        .text("topic", place.topic())
+        .number("partition", place.partition())
+        .number("committed", committed.offset)
+        .maybe_number("end", None::<u64>)
+        .maybe_number("lag", None::<u64>)
+        .maybe_text("member", None)
+        .text("metadata", &committed.metadata)
 }
 
 pub(super) fn group_partition_object(group: &str, lag: &GroupLag, metadata: &str) -> Object {

@@ -5,11 +5,11 @@ use annals::{Error, Store, StoreReader};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
-use crate::commands::figures::{group_object, group_partition_object};
+use crate::commands::figures::{group_object, group_partition_object, unseen, unseen_object};
 use crate::commands::reset::{self, Reset};
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_all_topics, with_store};
-use crate::show::{Object, Screen, Table};
+use crate::show::{Escaped, Object, Screen, Table};
 
 /// List, describe, reset and delete consumer groups.
 #[derive(Debug, Subcommand)]
@@ -57,9 +57,13 @@ pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Ou
 
 fn list(store: &StoreReader, screen: &mut Screen) -> Outcome {
     if screen.json {
-        return store.stats()?.groups.iter().try_for_each(|group| screen.object(&group_object(group)));
+        return store.stats()?.groups.iter().try_for_each(|group| screen.object(&group_object(group, store)));
     }
-    store.groups().iter().try_for_each(|name| screen.line(name))
+    let is_terminal = screen.is_terminal;
+    store.groups().iter().try_for_each(|name| match is_terminal {
+        true => screen.line(Escaped(name.as_bytes())),
+        false => screen.line(name),
+    })
 }
 
 pub(crate) fn missing(group: &str) -> Failure {
@@ -76,18 +80,19 @@ fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Out
         return groups.iter().try_for_each(|group| objects(group, store, screen));
     }
     let mut table = group_table();
-    groups.iter().for_each(|group| rows(group, &mut table));
+    groups.iter().for_each(|group| rows(group, store, &mut table));
     screen.table(&table)
 }
 
 fn objects(group: &GroupStats, store: &StoreReader, screen: &mut Screen) -> Outcome {
-    screen.object(&group_object(group))?;
+    screen.object(&group_object(group, store))?;
     let committed = store.committed(&group.group);
     for lag in &group.partitions {
         let metadata = committed.get(&lag.topic_partition).map_or("", |one| &one.metadata);
         screen.object(&group_partition_object(&group.group, lag, metadata))?;
     }
-    Ok(())
+    let unseen = unseen(group, store);
+    unseen.iter().try_for_each(|(place, one)| screen.object(&unseen_object(&group.group, place, one)))
 }
 
 /// Kafka's columns.
@@ -95,7 +100,7 @@ pub(crate) fn group_table() -> Table {
     Table::new(&["GROUP", "TOPIC", ">PARTITION", ">CURRENT-OFFSET", ">LOG-END-OFFSET", ">LAG", "CONSUMER-ID"])
 }
 
-pub(crate) fn rows(group: &GroupStats, table: &mut Table) {
+pub(crate) fn rows(group: &GroupStats, store: &StoreReader, table: &mut Table) {
     for lag in &group.partitions {
         table.row([
             group.group.clone(),
@@ -106,6 +111,13 @@ pub(crate) fn rows(group: &GroupStats, table: &mut Table) {
             lag.lag.to_string(),
             lag.member.clone().unwrap_or_default(),
         ]);
+    }
+    for (place, committed) in unseen(group, store) {
+        let (topic, number) = (place.topic().to_owned(), place.partition().to_string());
+        let offset = committed.offset.to_string();
+        // Neither end, nor lag, nor member.
+        let unknown = String::new;
+        table.row([group.group.clone(), topic, number, offset, unknown(), unknown(), unknown()]);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::interrupt;
 const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks that are read ahead.
 const BLOCKS: usize = 4;
-/// No record is as long.
-const LINE_MOST_BYTES: usize = 256 << 20;
+/// For what of a line is no part of a record.
+const MORE_OF_LINE_BYTES: usize = 16 << 20;
 
 type Block = io::Result<Vec<u8>>;
 
@@ -31,6 +31,8 @@ pub(super) struct Lines {
     /// The number of the last line, from 1.
     pub(super) number: u64,
     has_ended: bool,
+    /// A longer line is an error before all of it is in memory.
+    most_bytes: usize,
 }
 
 impl Lines {
@@ -55,7 +57,13 @@ impl Lines {
             }
         };
         let (buffer, at) = (Vec::new(), 0);
-        Ok(Self { name, blocks, buffer, at, total_bytes, read_bytes: 0, number: 0, has_ended: false })
+        let (read_bytes, number, has_ended, most_bytes) = (0, 0, false, usize::MAX);
+        Ok(Self { name, blocks, buffer, at, total_bytes, read_bytes, number, has_ended, most_bytes })
+    }
+
+    /// No record of the topic needs a longer line, where each of its bytes takes `letters` of a line at most.
+    pub(super) fn bounded(&mut self, most_record_bytes: usize, letters: usize) {
+        self.most_bytes = most_record_bytes.saturating_mul(letters).saturating_add(MORE_OF_LINE_BYTES);
     }
 
     /// The next line. The last need not end with a line feed.
@@ -69,6 +77,12 @@ impl Lines {
             searched = self.buffer.len();
             if self.has_ended {
                 break searched;
+            }
+            if searched - self.at > self.most_bytes {
+                let (number, most) = (self.number + 1, self.most_bytes);
+                let why = "no record that max.message.bytes allows needs that";
+                let words = format!("line {number} is longer than {most} bytes: {why}");
+                return Err(Failure::Found(words));
             }
             let moved = self.more()?;
             searched -= moved;
@@ -104,10 +118,6 @@ impl Lines {
                 self.read_bytes += block.len() as u64;
                 self.buffer.extend_from_slice(&block);
             }
-        }
-        if self.buffer.len() > LINE_MOST_BYTES {
-            let words = format!("line {} is longer than {LINE_MOST_BYTES} bytes", self.number + 1);
-            return Err(Failure::Found(words));
         }
         Ok(moved)
     }

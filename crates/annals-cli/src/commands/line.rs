@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::commands::single::Single;
 use crate::failure::{Failure, Outcome};
 use crate::show::unhex;
 
@@ -20,6 +21,18 @@ pub(crate) enum Format {
     Hex,
     /// An object, as `consume --json` prints it.
     Json,
+}
+
+impl Format {
+    /// How many bytes of a line a byte of a record takes at most.
+    pub(crate) fn letters_of_a_byte(self) -> usize {
+        match self {
+            Self::Text => 1,
+            Self::Hex => 2,
+            // `\u0000` is one, and a header of three bytes is `{"key":"","value":null},`.
+            Self::Json => 8,
+        }
+    }
 }
 
 /// How lines are taken apart. The names are those of Kafka's reader properties.
@@ -170,7 +183,7 @@ impl LineReader {
         if let Some(plain) = Plain::of(line) {
             return plain.send(record, keep_partition, send);
         }
-        let object: Value = serde_json::from_slice(line).map_err(|error| found(without_line(&error)))?;
+        let Single(object) = serde_json::from_slice(line).map_err(|error| found(without_line(&error)))?;
         let Some(members) = object.as_object() else { return Err(found("not a JSON object")) };
         only("record", members, &MEMBERS)?;
         let (key, value) = (member(&object, "key")?, member(&object, "value")?);
@@ -375,11 +388,13 @@ mod tests {
             r#" {"type":"record","partition":3,"timestamp":7,"key":null,"value":"a\n\u00e9","headers":[]}"#;
         assert_eq!(json(plain, true).unwrap(), r#"None Some("a\né") [] Some(7) Some(3)"#);
         assert!(Plain::of(plain.as_bytes()).is_some() && Plain::of(line.as_bytes()).is_none());
-        // What is said twice is as it was said last, and a partition that is not looked at may be anything.
+        // A partition that is not looked at may be anything.
         assert_eq!(
-            json(r#"{"value":"a","value":"b","partition":"x"}"#, false).unwrap(),
-            "None Some(\"b\") [] None None"
+            json(r#"{"value":"b","partition":"x","timestamp":-1}"#, false).unwrap(),
+            "None Some(\"b\") [] Some(-1) None"
         );
+        let twice = json(r#"{"value":"a","value":"b"}"#, false).unwrap_err();
+        assert!(twice.starts_with("\"value\" is there twice"), "{twice}");
         for wrong in [
             "",
             "[]",
@@ -393,6 +408,10 @@ mod tests {
             r#"{"headers":[{"value":"x"}]}"#,
             r#"{"timestamp":"now"}"#,
             r#"{"vlaue":"5"}"#,
+            r#"{"value":null,"value":"b"}"#,
+            r#"{"offset":1,"offset":2}"#,
+            r#"{"headers":[{"key":"x","value":"1","value":"2"}]}"#,
+            r#"{"headers":[],"headers":[{"key":"x","value":"1"}]}"#,
             r#"{"value":"5","headers":[{"name":"x","key":"y"}]}"#,
         ] {
             assert!(json(wrong, true).is_err(), "{wrong}");

@@ -55,6 +55,10 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
             // Nothing else goes there: it would be a line of the file.
             return write_all(&topic, screen.out(), &of_output).map(drop);
         }
+        if is_in(&options.to, store.path()) {
+            let words = "an export must not lie in the store, where it may take the place of its files";
+            return Err(Failure::Usage(format!("{}: {words}", options.to.display())));
+        }
         let records = export_to(&options.to, &topic)?;
         let path = options.to.display();
         let object = || {
@@ -66,6 +70,16 @@ pub(crate) fn export(options: &Export, arguments: &Arguments, screen: &mut Scree
             format_args!("Exported {} of {} to {path}.", count(records, "record"), options.topic),
         )
     })
+}
+
+/// Whether the file is or will be in the directory. What cannot be found cannot be written either.
+fn is_in(file: &Path, directory: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = file.canonicalize().or_else(|_| parent.canonicalize());
+    place
+        .ok()
+        .zip(directory.canonicalize().ok())
+        .is_some_and(|(place, directory)| place.starts_with(directory))
 }
 
 fn is_standard_output(path: &Path) -> bool {

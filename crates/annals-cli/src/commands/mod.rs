@@ -24,6 +24,7 @@ pub(crate) mod queue;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;
+mod single;
 pub(crate) mod stats;
 pub(crate) mod top;
 pub(crate) mod topics;

@@ -10,6 +10,7 @@ use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::show::{Object, Screen, count};
+use crate::sizes::parse_count;
 use crate::times::parse_length;
 
 /// Say how many partitions a topic needs for a wanted throughput.
@@ -20,17 +21,17 @@ use crate::times::parse_length;
 /// Example: annals plan --target-rate 200000 --record-bytes 500 --consumer-rate 40000
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Records in a second that are to go through the topic.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Records in a second that are to go through the topic; `200k` is 200,000.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     target_rate: u64,
     /// Bytes of a record's value.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..1_000_000))]
     record_bytes: u64,
     /// Records in a second that one producer sends to one partition; measured without it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     producer_rate: Option<u64>,
     /// Records in a second that one consumer works on; without it what is read by one that does nothing with them.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     consumer_rate: Option<u64>,
     /// How far a record has to be before the next is sent.
     #[arg(long, value_enum, default_value_t = Level::Os)]
@@ -39,8 +40,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
     /// How long to measure each.
-    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_length)]
+    #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_measure)]
     measure: Duration,
+}
+
+/// Nothing is measured in no time.
+fn parse_measure(text: &str) -> Result<Duration, String> {
+    let length = parse_length(text)?;
+    if length.is_zero() { Err("it has to be longer than nothing".to_owned()) } else { Ok(length) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -145,6 +145,10 @@ impl<'a> Printer<'a> {
         self.last.clone()
     }
 
+    pub(crate) fn has_reader(&self) -> Outcome {
+        self.screen.has_reader()
+    }
+
     pub(crate) fn flush(&mut self) -> Outcome {
         self.screen.flush()
     }

@@ -95,6 +95,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         if let Some(number) = options.partition {
             topic.partition(number)?;
         }
+        lines.bounded(most_record_bytes(&topic), options.format.letters_of_a_byte());
         let producer = store
             .producer_builder()
             .durability(durability)
@@ -113,6 +114,10 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         report(options, &sent, began.elapsed(), screen)?;
         both(outcome, flushed)
     })
+}
+
+fn most_record_bytes(topic: &Topic) -> usize {
+    topic.config().get("max.message.bytes").parse().unwrap_or(usize::MAX)
 }
 
 fn report(options: &Options, sent: &Sent, took: Duration, screen: &mut Screen) -> Outcome {

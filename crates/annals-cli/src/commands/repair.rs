@@ -9,7 +9,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::commands::verify::{damage_object, line_of};
 use crate::failure::{Failure, Outcome};
-use crate::open::directory;
+use crate::open::{directory, newer_is_left_alone, require_files};
 use crate::show::{Object, Screen, count};
 
 /// Take out of a store, which is not open anywhere, what cannot be read. What goes is copied away first.
@@ -26,10 +26,11 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let path = directory(arguments)?;
-    if !path.is_dir() {
-        return Err(Failure::Missing(format!("{} is no directory", path.display())));
-    }
+    require_files(&path)?;
     let report = Store::builder(&path).repair(&options.copies)?;
+    if report.partitions == 0 && !report.refused.is_empty() {
+        newer_is_left_alone(&path)?;
+    }
     for repair in &report.repairs {
         if screen.json {
             screen.object(&object(repair))?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use annals::{Durability, Offset, Store, Timestamp, TopicPartition};
 use clap::{ArgGroup, Args};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
+use crate::commands::figures::refuse_internal;
 use crate::commands::look::Look;
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_reader, with_store};
@@ -39,7 +40,7 @@ pub(crate) struct Reset {
     /// To the end.
     #[arg(long, group = "target")]
     to_latest: bool,
-    /// To what is committed: shows where the group is.
+    /// To what is committed: shows where the group is. To the end where that is nothing, as Kafka.
     #[arg(long, group = "target")]
     to_current: bool,
     /// To this offset.
@@ -93,6 +94,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
         }
     }
     for named in &options.topic {
+        refuse_internal(named.split_once(':').map_or(named.as_str(), |(name, _)| name))?;
         match named.split_once(':') {
             None => {
                 let count = store.partition_count(named)?;
@@ -106,7 +108,7 @@ fn partitions(options: &Reset, store: &dyn Look) -> Outcome<Vec<TopicPartition>>
             }
         }
     }
-    Ok(found)
+    Ok(once(&found))
 }
 
 fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outcome<Move> {
@@ -131,7 +133,7 @@ fn decide(options: &Reset, store: &dyn Look, partition: TopicPartition) -> Outco
     } else if options.to_latest {
         end
     } else {
-        of_committed()?
+        committed.unwrap_or(end)
     };
     Ok(Move { committed, to: wanted.clamp(start, end), partition })
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             .collect();
         if screen.json {
             partitions.iter().try_for_each(|one| screen.object(&partition_object(one)))?;
-            stats.groups.iter().try_for_each(|group| screen.object(&group_object(group)))?;
+            stats.groups.iter().try_for_each(|group| screen.object(&group_object(group, store)))?;
             return noteworthy.iter().try_for_each(|report| screen.object(&recovery_object(report)));
         }
         let mut table = partition_table();
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
         screen.table(&table)?;
         if !stats.groups.is_empty() {
             let mut table = group_table();
-            stats.groups.iter().for_each(|group| rows(group, &mut table));
+            stats.groups.iter().for_each(|group| rows(group, store, &mut table));
             screen.line("")?;
             screen.table(&table)?;
         }

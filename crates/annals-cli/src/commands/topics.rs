@@ -3,7 +3,7 @@
 use annals::{Error, Store, StoreReader, TopicConfig, TopicView};
 use clap::{Args, Subcommand};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, once};
 use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
 use crate::failure::{Failure, Outcome};
 use crate::open::{all_are_open, with_all_topics, with_made_store, with_reader, with_store};
@@ -85,9 +85,9 @@ pub(crate) struct Alter {
 /// Example: annals topics delete --topic orders
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
-    /// Its name.
-    #[arg(long, short, value_name = "NAME")]
-    topic: String,
+    /// Its name, or several, which are deleted one after the other.
+    #[arg(long, short, value_name = "NAME", required = true)]
+    topic: Vec<String>,
     /// Do nothing when there is none.
     #[arg(long)]
     if_exists: bool,
@@ -161,7 +161,7 @@ fn chosen(store: &StoreReader, names: &[String]) -> Outcome<Vec<TopicView>> {
     if names.is_empty() {
         return Ok(store.topics());
     }
-    Ok(names.iter().map(|name| store.topic(name)).collect::<annals::Result<_>>()?)
+    Ok(once(names).iter().map(|name| store.topic(name)).collect::<annals::Result<_>>()?)
 }
 
 fn done(action: &str, words: &str, name: &str, screen: &mut Screen) -> Outcome {
@@ -208,13 +208,13 @@ fn alter(options: &Alter, store: &Store, screen: &mut Screen) -> Outcome {
 }
 
 fn delete(options: &Delete, store: &Store, screen: &mut Screen) -> Outcome {
-    match store.delete_topic(&options.topic) {
-        Err(Error::UnknownTopic { .. }) if options.if_exists => nothing_done(&options.topic, screen),
+    once(&options.topic).iter().try_for_each(|name| match store.delete_topic(name) {
+        Err(Error::UnknownTopic { .. }) if options.if_exists => nothing_done(name, screen),
         outcome => {
             outcome?;
-            done("delete", "Deleted", &options.topic, screen)
+            done("delete", "Deleted", name, screen)
         }
-    }
+    })
 }
 
 /// `KEY=VALUE`, blanks and all.

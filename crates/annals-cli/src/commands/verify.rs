@@ -10,7 +10,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::{directory, open_backup, require_store};
+use crate::open::{directory, newer_is_left_alone, open_backup, require_files};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
@@ -41,10 +41,13 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     let found = if options.backup.is_some() {
         open_backup(&path)?.verify(each)?
     } else {
-        require_store(&path)?;
+        require_files(&path)?;
         Store::builder(&path).verify(each)?
     };
     drop(progress);
+    if found.partitions == 0 && !found.is_sound() && options.backup.is_none() {
+        newer_is_left_alone(&path)?;
+    }
     let is_complete = !interrupt::is_asked();
     for damage in &found.findings {
         screen.either(|| damage_object("damage", damage), line_of("damage", damage))?;

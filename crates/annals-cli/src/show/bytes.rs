@@ -1,6 +1,6 @@
 //! Keys and values as text.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 /// Lower case hexadecimal.
@@ -65,6 +65,22 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Lines for a terminal: other control characters than their ends and tabs as `\x1b`.
+pub(crate) struct Tame<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Tame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.0.chars() {
+            if !letter.is_control() || matches!(letter, '\n' | '\t') {
+                f.write_char(letter)?;
+                continue;
+            }
+            letter.encode_utf8(&mut [0; 4]).bytes().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +99,6 @@ mod tests {
     fn a_terminal_is_sent_no_control_characters() {
         assert_eq!(Escaped(b"a\x1b[31mb\xff\\").to_string(), "a\\x1b[31mb\\xff\\\\");
         assert_eq!(Escaped("\u{9b}31m é".as_bytes()).to_string(), "\\xc2\\x9b31m é");
+        assert_eq!(Tame("a\x1b[31m\\\n\u{9b}é").to_string(), "a\\x1b[31m\\\n\\xc2\\x9bé");
     }
 }

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
+use crate::show::Escaped;
+
 /// Rows under headings. Cells of numbers stand at the right.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -27,8 +29,13 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let cells: Vec<_> =
-            cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect();
+        // A name may have control characters, which a terminal obeys.
+        let plain = |cell: String| match cell.chars().any(char::is_control) {
+            true => Escaped(cell.as_bytes()).to_string(),
+            false if cell.is_empty() => "-".to_owned(),
+            false => cell,
+        };
+        let cells: Vec<_> = cells.into_iter().map(plain).collect();
         debug_assert_eq!(cells.len(), self.columns, "a cell for each heading");
         self.inner.add_row(cells);
     }
@@ -49,5 +56,7 @@ mod tests {
         table.row(["orders".to_owned(), "1000".to_owned()]);
         table.row(["o".to_owned(), "7".to_owned()]);
         assert_eq!(table.lines(), ["TOPIC    LAG", "orders  1000", "o          7"]);
+        table.row(["\u{1b}[31m".to_owned(), "1".to_owned()]);
+        assert_eq!(table.lines()[3], "\\x1b[31m     1");
     }
 }

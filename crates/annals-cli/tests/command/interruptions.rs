@@ -217,11 +217,104 @@ fn ctrl_c_ends_import_and_what_was_appended_is_told() {
     // More than a batch, so it has been read.
     wait_for_records(&store, 1_000_000);
     signal(&child, "-INT");
-    drop(input);
+    // Who writes does not go away: the wait for more ends.
     let output = child.wait_with_output().unwrap();
+    drop(input);
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     let lines = lines_of(&store);
     assert!(!lines.is_empty());
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(told, format!("Imported {} records into orders.\n", lines.len()));
+}
+
+#[test]
+fn partitions_that_are_added_later_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 1);
+    let follow = ["consume", "--topic", "orders", "--follow", "--from-beginning", "--max-messages", "3"];
+    let mut follower = start(&store, &follow);
+    let mut out = BufReader::new(follower.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(next(), "order 0\n");
+    let added = annals(&store, &["topics", "alter", "--topic", "orders", "--partitions", "3"]);
+    assert!(added.status.success(), "{}", said(&added));
+    for (partition, line) in [("2", "two\n"), ("0", "zero\n")] {
+        let mut producer = start(&store, &["produce", "--topic", "orders", "--partition", partition]);
+        producer.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        assert!(producer.wait().unwrap().success());
+        assert_eq!(next(), line);
+    }
+    assert!(follower.wait().unwrap().success());
+}
+
+#[test]
+fn a_group_follows_beside_the_process_that_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 3);
+    let mut producer = start(&store, &["produce", "--topic", "orders", "--durability", "os"]);
+    let mut input = producer.stdin.take().unwrap();
+    input.write_all(b"one\n").unwrap();
+    wait_for_records(&store, 100);
+    let mut follower = start(&store, &["consume", "--topic", "orders", "--follow", "--group", "g"]);
+    let mut out = BufReader::new(follower.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!([next(), next(), next(), next()], ["order 0\n", "order 1\n", "order 2\n", "one\n"]);
+    input.write_all(b"two\n").unwrap();
+    assert_eq!(next(), "two\n");
+    signal(&follower, "-INT");
+    assert_eq!(follower.wait().unwrap().code(), Some(130));
+    drop(input);
+    assert!(producer.wait().unwrap().success());
+    // All that was printed is committed, but the last batch perhaps, which a Ctrl-C may overtake.
+    let again = annals(&store, &["consume", "--topic", "orders", "--group", "g"]);
+    let again = String::from_utf8(again.stdout).unwrap();
+    assert!(["", "two\n"].contains(&again.as_str()), "{again}");
+}
+
+#[test]
+fn nobody_is_followed_for_by_a_reader_that_has_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 0);
+    let verbs = [
+        &["consume", "--topic", "orders", "--follow"][..],
+        &["consume", "--topic", "orders", "--follow", "--group", "g"],
+        &["top", "--interval", "1h"],
+    ];
+    for arguments in verbs {
+        let mut child = start(&store, arguments);
+        drop(child.stdout.take());
+        let mut waited = 0;
+        while child.try_wait().unwrap().is_none() {
+            waited += 1;
+            assert!(waited < 300, "{arguments:?} goes on");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_backup_that_waits_for_its_pace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("shop-log");
+    filled(&store, 1000);
+    let to = dir.path().join("copy");
+    let slow = ["backup", "--independent", "--max-rate", "1", "--to", to.to_str().unwrap()];
+    let child = start(&store, &slow);
+    thread::sleep(Duration::from_millis(1000));
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
 }

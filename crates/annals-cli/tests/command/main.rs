@@ -11,6 +11,7 @@
 mod interruptions;
 mod refusals;
 mod schema;
+mod terminal;
 mod transactions;
 mod transcript;
 mod transcripts;

@@ -1,5 +1,6 @@
 //! `top`: a store at work, page after page.
 
+mod fit;
 mod page;
 mod rates;
 
@@ -43,7 +44,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     let interval = options.interval.max(Duration::from_millis(10));
     let store = open_reader(arguments, Reading::Long)?;
-    let has_page = options.iterations.is_none() && screen.is_terminal && std::io::stdin().is_terminal();
+    let has_page = options.iterations.is_none() && screen.has_pages && std::io::stdin().is_terminal();
     if has_page && !screen.json {
         return page::run(options, &store, interval);
     }
@@ -55,7 +56,7 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     let mut before = Sample::take(options, store)?;
     let mut left = options.iterations.unwrap_or(u64::MAX);
     while left > 0 {
-        sleep(interval)?;
+        sleep(interval, screen)?;
         let now = Sample::take(options, store)?;
         let rates = Rates::between(&before, &now);
         if screen.json {
@@ -74,10 +75,11 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
     all_are_open(store)
 }
 
-fn sleep(length: Duration) -> Outcome {
+fn sleep(length: Duration, screen: &Screen) -> Outcome {
     let until = Instant::now() + length;
     loop {
         interrupt::check()?;
+        screen.has_reader()?;
         let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
             return Ok(());
         };

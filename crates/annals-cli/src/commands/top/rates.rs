@@ -162,6 +162,9 @@ impl Rates {
 
 pub(super) const TOPICS: [&str; 7] =
     ["TOPIC", ">PARTITIONS", ">RECORDS/S", ">BYTES/S", ">RECORDS", ">BYTES", ">SEGMENTS"];
+/// Those that go first where there is no room for all: how many there are changes less than how fast they come.
+pub(super) const TOPICS_DROPPED: [usize; 5] = [6, 1, 4, 5, 3];
+pub(super) const GROUPS_DROPPED: [usize; 1] = [3];
 pub(super) const GROUPS: [&str; 4] = ["GROUP", "TOPIC", ">LAG", ">RECORDS/S"];
 
 impl Row {
