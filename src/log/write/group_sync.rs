@@ -194,9 +194,9 @@ impl Log {
         // A sync that panics is one of which nobody knows how it ended, also in the middle of another panic.
         let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());
         let watch = Stopwatch::start();
-        let synced = target.file.sync();
+        let synced = target.file.sync().map_err(|error| self.poison_with(error));
         unknown.went_well();
-        synced.map_err(|error| self.poison_with(error))?;
+        synced?;
         let took = watch.elapsed();
         self.raise_durable(target.mark.offset);
         self.figures.syncs.add(1);

@@ -84,8 +84,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "failed-sync-does-not-poison",
         file: "src/log/write/group_sync.rs",
-        good: "target.file.sync().map_err(|error| self.poison_with(error))?;",
-        bad: "target.file.sync()?;",
+        good: "target.file.sync().map_err(|error| self.poison_with(error));",
+        bad: "target.file.sync();",
         caught_by: &[DURABILITY],
     },
     Bug {
