@@ -55,6 +55,12 @@ pub struct StoreBuilder {
 }
 
 /// The path from the root of the file system on, as of the working directory of this moment.
+/// True of media that can only be read, and of directories of others.
+fn cannot_be_written(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
 }
@@ -248,7 +254,22 @@ impl StoreBuilder {
     ) -> Result<VerifyReport> {
         self.read_mode = ReadMode::Positional;
         let root = self.root()?.anchored()?;
-        let _lock = self.lock(&root)?;
+        let locked = self.lock(&root);
+        if let Err(Error::Io { source, .. }) = &locked
+            && cannot_be_written(source)
+        {
+            // With it goes what it has locked so far.
+            drop(root);
+            let root = self.root()?.read_only().anchored()?;
+            let _lock = match root.lock_shared()? {
+                Some(DirectoryLock::Busy { pid }) => {
+                    return Err(Error::StoreLocked { path: root.path().to_path_buf(), pid });
+                }
+                held => held,
+            };
+            return verify(&root, &self.context(), &mut progress);
+        }
+        let _lock = locked?;
         verify(&root, &self.context(), &mut progress)
     }
 

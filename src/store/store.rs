@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not
-    /// as it was written. Changes nothing but the lock file.
+    /// as it was written. Changes nothing but the lock file, and not that either where nothing can be written, as on read-only media.
     ///
     /// # Errors
     /// [`StoreLocked`](crate::Error::StoreLocked), [`Io`](crate::Error::Io). Damage is no error here: it is what is looked for.

@@ -288,3 +288,20 @@ fn what_was_undecided_at_the_cut_is_aborted_in_the_copy_and_decided_in_the_store
     assert_eq!(again.last_sequence(&orders), Some(0));
     assert!(again.append(&orders, 0, &once, Durability::Os).unwrap().is_duplicate);
 }
+
+#[test]
+fn who_is_told_ends_a_wait_for_the_pace() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = filled(&dir.path().join("live"));
+    store.backup(dir.path().join("copy")).unwrap();
+    store.close().unwrap();
+    let backup = Backup::open(dir.path().join("copy")).unwrap();
+    let mut last = None;
+    let slow = RestoreOptions::new().independent().max_bytes_per_second(10_000);
+    let ended = backup.restore_with(dir.path().join("slow"), slow, |so_far| {
+        let is_waiting = last.replace(so_far.copied_bytes) == Some(so_far.copied_bytes);
+        if is_waiting { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
+    assert!(!dir.path().join("slow").exists());
+}

@@ -18,6 +18,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("backup", &["holds::the_first_append"])],
     },
     Bug {
+        name: "nobody-is-asked-in-a-wait-for-the-pace",
+        file: "src/backup/pace.rs",
+        good: "                check()?;\n                self.tell()?;",
+        bad: "                check()?;",
+        caught_by: &[tests("backup", &["files::who_is_told"])],
+    },
+    Bug {
         name: "cut-without-a-barrier",
         file: "src/log/cut/point.rs",
         good: "            let held: Option<Vec<_>> =",

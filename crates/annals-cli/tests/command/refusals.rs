@@ -129,6 +129,22 @@ fn what_may_not_be_read_is_refused_by_the_system() {
 }
 
 #[test]
+fn what_may_only_be_read_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(&dir.path().join("shop-log"), 3);
+    let script = "chmod 755 . && chmod -R a+rX shop-log && rm -f shop-log/.lock
+        if [ \"$(id -u)\" = 0 ]; then
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups annals verify
+        else
+            chmod 555 shop-log; annals verify; status=$?; chmod 755 shop-log; exit $status
+        fi";
+    let sound = sh(dir.path(), script);
+    assert_eq!(sound.status.code(), Some(0), "{}", said(&sound));
+    assert!(String::from_utf8_lossy(&sound.stdout).ends_with(": sound\n"));
+    assert!(!dir.path().join("shop-log/.lock").exists());
+}
+
+#[test]
 fn a_full_disk_ends_produce_and_what_was_told_of_is_there() {
     let dir = tempfile::tempdir().unwrap();
     filled(&dir.path().join("shop-log"), 1);
