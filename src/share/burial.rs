@@ -122,7 +122,7 @@ impl Queue {
         if buried.is_ok() {
             burying.take_effect();
         }
-        drop(burying);
+        burying.end();
         match buried {
             // Its topic takes no letter at all, however short. The message's record is where it was. A topic without
             // room for one may have some later.

@@ -1,7 +1,6 @@
 //! A state of which messages are being given up, until it is known whether they are.
 
 use std::sync::Arc;
-use std::thread::panicking;
 
 use crate::error::Result;
 use crate::format::StateBatch;
@@ -40,7 +39,8 @@ pub(super) struct Burying<'a> {
     accounts: Accounts,
     pub(super) written_in: WrittenIn,
     pub(super) told: Told,
-    was_panicking: bool,
+    /// Whoever gives up has done what it was told; otherwise a panic takes it, be it in the middle of another one.
+    is_over: bool,
 }
 
 impl<'a> Burying<'a> {
@@ -50,7 +50,12 @@ impl<'a> Burying<'a> {
         (batch, accounts): (StateBatch, Accounts),
     ) -> Self {
         let (written_in, told) = (WrittenIn::default(), Told::default());
-        Self { queue, inner, batch, accounts, written_in, told, was_panicking: panicking() }
+        Self { queue, inner, batch, accounts, written_in, told, is_over: false }
+    }
+
+    /// Nobody has to be told more.
+    pub(super) fn end(mut self) {
+        self.is_over = true;
     }
 
     /// The letters are there, and so the messages are done.
@@ -63,7 +68,7 @@ impl<'a> Burying<'a> {
 
 impl Drop for Burying<'_> {
     fn drop(&mut self) {
-        if !panicking() || self.was_panicking {
+        if self.is_over {
             return;
         }
         let told = self.told.0.lock().take();

@@ -7,6 +7,7 @@ use crate::share::burial::may_be_own;
 use crate::share::queue::Queue;
 use crate::share::queues::{Queues, named, owner_of_left_letters, working};
 use crate::share::slot::Slot;
+use crate::share::state_log::SlotName;
 use crate::topic::{Partition, Topic};
 
 impl Queues {
@@ -61,16 +62,18 @@ impl Queues {
         forgotten
     }
 
-    /// Who erases a key finds the letters of a group that is forgotten, too, in whatever topic.
+    /// Who erases a key finds the letters of a group that is forgotten, too, in whatever topic, be it one that could not be opened.
     fn note_left_letters(&self, group: &str) -> Result<()> {
-        for topic in self.topics.all() {
+        let opened = self.topics.all().into_iter().map(|topic| (topic.id(), Arc::clone(topic.shared_name())));
+        let not_opened = self.topics.not_opened().into_iter();
+        let not_opened = not_opened.filter_map(|topic| topic.id.map(|id| (id, topic.name)));
+        for (topic, name) in opened.chain(not_opened) {
             let are_left = |slot: &Arc<Slot>| {
                 let (of, letters_of) = named(&slot.name.owner);
-                of == group && letters_of.is_some_and(|of| !may_be_own(topic.name(), of))
+                of == group && letters_of.is_some_and(|of| !may_be_own(&name, of))
             };
-            if self.of_topic(topic.id()).iter().any(are_left) {
-                let partition = topic.partition(0)?;
-                self.slot(&owner_of_left_letters(), &partition, partition.start())?;
+            if self.of_topic(topic).iter().any(are_left) {
+                self.slot_named(SlotName { topic, partition: 0, owner: owner_of_left_letters() }, 0)?;
             }
         }
         Ok(())

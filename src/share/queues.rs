@@ -247,13 +247,19 @@ impl Queues {
     /// The state of a queue in a partition. One that is new begins at `start`, and is durable when this returns: otherwise a
     /// power cut could move its beginning.
     pub(super) fn slot(&self, owner: &Arc<str>, partition: &Partition, start: Offset) -> Result<Arc<Slot>> {
+        self.slot_named(name(owner, partition), start)
+    }
+
+    /// The same, also where the partition could not be opened.
+    pub(super) fn slot_named(&self, name: SlotName, start: Offset) -> Result<Arc<Slot>> {
         // Of two that make it one would write it again over what the other's has become.
         let _making = self.making.lock();
-        if let Some(slot) = self.find(owner, partition) {
+        let found = self.slots.lock().get(&name).cloned();
+        if let Some(slot) = found {
             return Ok(slot);
         }
         let now = self.clock.now();
-        let slot = Arc::new(Slot::new(name(owner, partition), start, now)?);
+        let slot = Arc::new(Slot::new(name, start, now)?);
         self.states.write_snapshot(&slot, &mut slot.enter(&self.suspects), now)?;
         self.states.sync_of(&slot)?;
         self.slots.lock().insert(slot.name.clone(), Arc::clone(&slot));

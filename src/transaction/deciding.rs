@@ -190,14 +190,17 @@ impl Transactions {
         };
         let is_for_disk = deciding.settings.durability == Durability::Disk && deciding.later.is_none();
         let ended = Ended::undertaken(deciding.named, open, inputs);
-        let undertaken = self.undertake(Undertaken { ended, seen, from, is_for_disk });
+        let mut undertaken = self.undertake(Undertaken { ended, seen, from, is_for_disk });
         asked.know(Outcome::Unknown);
         let written = self.decisions.append(&decision, Durability::Os);
         match written {
             Ok(offset) => self
                 .take_effect(undertaken, (offset, deciding.later), || asked.know(Outcome::Applied))
                 .map_err(|error| undecided(deciding, error)),
-            Err(error) if self.decisions.is_poisoned() => Err(undecided(deciding, error)),
+            Err(error) if self.decisions.is_poisoned() => {
+                drop(undertaken.take());
+                Err(undecided(deciding, error))
+            }
             Err(error) => {
                 self.take_no_effect(undertaken);
                 Err(error)
@@ -212,7 +215,34 @@ impl Transactions {
         (offset, later): (Offset, Option<&Mutex<Later>>),
         is_applied: impl FnOnce(),
     ) -> Result<()> {
-        let Some(Undertaken { ended, seen, is_for_disk, .. }) = undertaken.one() else { return Ok(()) };
+        let Some(one) = undertaken.one() else { return Ok(()) };
+        if let Err(error) = self.have_it_stand(one, (offset, later)) {
+            // Readers wait until the store is opened again.
+            drop(undertaken.take());
+            return Err(error);
+        }
+        let places = &one.ended.places;
+        places
+            .values()
+            .for_each(|written| _ = written.partition.log().decide(one.ended.producer.id, Ending::Commit));
+        is_applied();
+        let Some(Undertaken { ended, from, .. }) = undertaken.take() else { return Ok(()) };
+        let _outstanding = OutstandingFrom { of: self, from };
+        if later.is_some() {
+            self.follow_later(ended)
+        } else {
+            self.follow(ended)
+        }
+        Ok(())
+    }
+
+    /// Has it and what it rests on synced, or notes what that is.
+    fn have_it_stand(
+        &self,
+        undertaken: &mut Undertaken,
+        (offset, later): (Offset, Option<&Mutex<Later>>),
+    ) -> Result<()> {
+        let Undertaken { ended, seen, is_for_disk, .. } = undertaken;
         ended.decision = Some(offset);
         let mut all = seen.clone();
         self.rests_on(ended, &mut all.through)?;
@@ -227,17 +257,6 @@ impl Transactions {
                 self.note_for_later(&rests_on, later);
             }
             self.bound_what_is_known(later);
-        }
-        for written in ended.places.values() {
-            written.partition.log().decide(ended.producer.id, Ending::Commit);
-        }
-        is_applied();
-        let Some(Undertaken { ended, from, .. }) = undertaken.take() else { return Ok(()) };
-        let _outstanding = OutstandingFrom { of: self, from };
-        if later.is_some() {
-            self.follow_later(ended)
-        } else {
-            self.follow(ended)
         }
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::panicking;
 
 use crate::error::Result;
 use crate::format::Ending;
@@ -13,24 +12,29 @@ use crate::transaction::names::{NameState, Named, OpenParts, Written};
 use crate::transaction::pieces::Place;
 
 /// What is written and not decided, in the hands of whoever writes more of it. A panic in the file system or the clock of the program
-/// ends it: nobody could give up what is written once the stack is gone, and readers would wait for it.
+/// ends it, also in the middle of another panic: nobody could give up what is written once the stack is gone, and readers would wait for it.
 pub(super) struct Writing<'a> {
     of: &'a Transactions,
     pub(super) open: &'a mut OpenParts,
     /// Its end is among what is written: nobody knows whether it came to be there.
     may_be_whole: bool,
-    was_panicking: bool,
+    is_over: bool,
 }
 
 impl<'a> Writing<'a> {
     pub(super) fn new(of: &'a Transactions, open: &'a mut OpenParts, ends_with: Option<Ending>) -> Self {
-        Self { of, open, may_be_whole: ends_with.is_some(), was_panicking: panicking() }
+        Self { of, open, may_be_whole: ends_with.is_some(), is_over: false }
+    }
+
+    /// Whatever is written is in the hands of whoever has asked for it.
+    pub(super) fn end(mut self) {
+        self.is_over = true;
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        if !panicking() || self.was_panicking {
+        if self.is_over {
             return;
         }
         if self.may_be_whole {

@@ -66,9 +66,19 @@ impl Transactions {
         gathered: &Gathered<'_>,
         ends_with: Option<Ending>,
     ) -> Result<Appended> {
-        // Dropped after the stages, which hold what it needs.
         let writing = Writing::new(self, open, ends_with);
-        let open = &mut *writing.open;
+        // The stages hold what a panic needs, and are gone by then.
+        let appended = self.append_all(writing.open, gathered, ends_with);
+        writing.end();
+        appended
+    }
+
+    fn append_all(
+        &self,
+        open: &mut OpenParts,
+        gathered: &Gathered<'_>,
+        ends_with: Option<Ending>,
+    ) -> Result<Appended> {
         for partition in gathered.conditions.iter().flat_map(|condition| condition.partitions()) {
             self.check_known(&partition)?;
         }

@@ -4,7 +4,6 @@
 //! outstanding finds out.
 
 use std::sync::Arc;
-use std::thread::panicking;
 
 use crate::error::Result;
 use crate::transaction::coordinator::Transactions;
@@ -24,12 +23,11 @@ pub(super) struct Undertaken {
     pub(super) is_for_disk: bool,
 }
 
-/// The same in the hands of somebody, whom a panic may take it from.
+/// The same in the hands of somebody, whom a panic may take it from, also one in the middle of another: whoever leaves it to nobody takes it first.
 pub(super) struct OnItsWay<'a> {
     of: &'a Transactions,
     /// Until the readers are told.
     undertaken: Option<Undertaken>,
-    was_panicking: bool,
 }
 
 impl OnItsWay<'_> {
@@ -44,9 +42,6 @@ impl OnItsWay<'_> {
 
 impl Drop for OnItsWay<'_> {
     fn drop(&mut self) {
-        if !panicking() || self.was_panicking {
-            return;
-        }
         if let Some(undertaken) = self.undertaken.take() {
             self.of.outstanding.lock().undertaken.push(undertaken);
             self.of.remind_if_there();
@@ -68,7 +63,7 @@ impl Drop for OutstandingFrom<'_> {
 
 impl Transactions {
     pub(super) fn undertake(&self, undertaken: Undertaken) -> OnItsWay<'_> {
-        OnItsWay { of: self, undertaken: Some(undertaken), was_panicking: panicking() }
+        OnItsWay { of: self, undertaken: Some(undertaken) }
     }
 
     /// The decision was not written, and will not be: nothing of the transaction takes effect.
@@ -89,6 +84,7 @@ impl Transactions {
         for mut one in left {
             let Some(Undertaken { ended, from, .. }) = one.one().filter(|_| !self.decisions.is_poisoned())
             else {
+                drop(one.take());
                 continue;
             };
             match self.decisions.find(ended.producer, *from) {

@@ -95,3 +95,35 @@ fn a_step_of_the_schedule_that_cannot_be_read_kept_everything_else_from_being_er
         assert_eq!(take_out().unwrap(), 0);
     }
 }
+
+/// Its letters come back with it: nothing but a state says that they are there.
+#[test]
+fn letters_in_a_topic_that_could_not_be_opened_outlived_their_group_and_every_erasure() {
+    for (broken, named) in [("jobs.one.dead", None), ("chosen", Some("chosen"))] {
+        let World { store, disk, clock } = World::new(1);
+        store.create_topic("chosen", TopicConfig::new()).unwrap();
+        given_up(&store, "one", named);
+        store.close().unwrap();
+        let mut files = disk.files();
+        let path = format!("/store/{broken}-0/annals.state");
+        let sound = files.insert(path.clone(), Arc::from(&b"no state"[..])).unwrap();
+        let disk = MemoryFileSystem::over(&Image::new(files));
+        let store = open_with(&disk, clock.clone());
+        for _ in 0..2 {
+            store.delete_group("one").unwrap();
+        }
+        assert!(store.erase("jobs", "alice").is_err(), "{broken}");
+        store.close().unwrap();
+        let mut files = disk.files();
+        files.insert(path, sound);
+        let disk = MemoryFileSystem::over(&Image::new(files));
+        let world = World { store: open_with(&disk, clock.clone()), disk, clock };
+        assert!(world.store.stats().unwrap().queues.is_empty());
+        assert_eq!(world.values(broken), ["hers"]);
+        for world in [world.killed(), world] {
+            let erased = world.store.erase("jobs", "alice").unwrap();
+            assert_eq!(erased.iter().map(|report| report.records).sum::<u64>(), 1, "{broken}");
+            assert_eq!(world.values(broken), [""; 0], "{broken}");
+        }
+    }
+}

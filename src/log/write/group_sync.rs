@@ -17,6 +17,7 @@ use crate::log::write::accumulator::Take;
 use crate::log::write::open_batch::Outcome;
 use crate::log::write::writer::Phase;
 use crate::types::Offset;
+use crate::upkeep::Otherwise;
 
 /// How long a leader waits for the threads of the last round.
 const GATHER: Duration = Duration::from_micros(300);
@@ -190,12 +191,13 @@ impl Log {
 
     fn sync_written(&self) -> Result<Mark> {
         let Some(target) = self.target() else { return Err(self.closed()) };
-        // A sync that panics is one of which nobody knows how it ended.
-        let guard = self.poison.by_a_panic();
+        // A sync that panics is one of which nobody knows how it ended, also in the middle of another panic.
+        let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());
         let watch = Stopwatch::start();
-        target.file.sync().map_err(|error| self.poison_with(error))?;
+        let synced = target.file.sync().map_err(|error| self.poison_with(error));
+        unknown.went_well();
+        synced?;
         let took = watch.elapsed();
-        drop(guard);
         self.raise_durable(target.mark.offset);
         self.figures.syncs.add(1);
         self.figures.sync.note(took);

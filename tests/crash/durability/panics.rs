@@ -56,6 +56,32 @@ fn in_time(what: &str, test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Sends what has to be durable when it is dropped.
+struct SendsAtTheEnd<'a>(&'a Store);
+
+impl Drop for SendsAtTheEnd<'_> {
+    fn drop(&mut self) {
+        let sent = attempt(|| producer(self.0, Durability::Disk).send(Record::to(TOPIC).value("last")));
+        assert!(sent.is_none(), "the sync has panicked");
+    }
+}
+
+#[test]
+fn a_sync_that_panicked_in_the_middle_of_another_panic_was_taken_for_one_that_went_well() {
+    keep_quiet();
+    let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    files.fail(&[Call::Sync], ".log", (0, Times::Once), Fault::Panic);
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _last = SendsAtTheEnd(&store);
+        panic!("{PLANTED}");
+    }));
+    assert!(unwound.is_err() && files.armed() == 0);
+    let flushed = store.producer().flush();
+    assert!(matches!(flushed, Err(Error::Poisoned { .. })), "{flushed:?}");
+}
+
 /// Where the panic comes from.
 #[derive(Debug, Clone, Copy)]
 enum Source {

@@ -101,6 +101,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[STEPS],
     },
     Bug {
+        name: "decision-in-the-middle-of-two-panics-left-to-nobody",
+        file: "src/transaction/undertaken.rs",
+        good: "if let Some(undertaken) = self.undertaken.take() {",
+        bad: "if let Some(undertaken) = self.undertaken.take().filter(|one| !one.is_for_disk) {",
+        caught_by: &[tests("queue", &["panics::a_message_came_back"])],
+    },
+    Bug {
         name: "decision-in-the-middle-of-a-panic-left-to-nobody",
         file: "src/transaction/undertaken.rs",
         good: "self.of.outstanding.lock().undertaken.push(undertaken);",

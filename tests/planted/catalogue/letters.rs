@@ -11,6 +11,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("queue", &["letters_in_a_chosen_topic_are_erased"])],
     },
     Bug {
+        name: "letters-of-a-forgotten-group-are-in-no-list-where-their-topic-is-not-opened",
+        file: "src/share/forgetting.rs",
+        good: "for (topic, name) in opened.chain(not_opened) {",
+        bad: "for (topic, name) in opened.chain(not_opened.take(0)) {",
+        caught_by: &[tests("queue", &["erased::letters_in_a_topic"])],
+    },
+    Bug {
+        name: "what-a-burial-was-told-is-thrown-away-in-the-middle-of-a-panic",
+        file: "src/share/burying.rs",
+        good: "if self.is_over {",
+        bad: "if self.is_over || std::thread::panicking() {",
+        caught_by: &[tests("queue", &["panics::a_message_came_back"])],
+    },
+    Bug {
         name: "the-note-of-letters-of-forgotten-groups-is-a-queue",
         file: "src/share/queues.rs",
         good: "if is_of_left_letters(&slot.name.owner) {",

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-sync-that-panics-in-the-middle-of-a-panic-taken-for-a-good-one",
+        file: "src/log/write/group_sync.rs",
+        good: "let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());",
+        bad: "let was = std::thread::panicking();\n        let unknown = Otherwise::new(|| _ = (!was).then(|| self.poison.set_by_panic()));",
+        caught_by: &[tests("crash", &["durability::panics::a_sync_that_panicked"])],
+    },
+    Bug {
         name: "second-panic-of-a-backup-ends-the-process",
         file: "src/backup/target.rs",
         good: "in_drop(|| drop(self.clear()));",
@@ -77,8 +84,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "failed-sync-does-not-poison",
         file: "src/log/write/group_sync.rs",
-        good: "target.file.sync().map_err(|error| self.poison_with(error))?;",
-        bad: "target.file.sync()?;",
+        good: "target.file.sync().map_err(|error| self.poison_with(error));",
+        bad: "target.file.sync();",
         caught_by: &[DURABILITY],
     },
     Bug {
