@@ -235,8 +235,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-round-goes-by-replaced-settings",
         file: "src/log/retain/removal.rs",
-        good: "        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n        let policy = &ask();\n",
-        bad: "        let policy = &ask();\n        let now = self.clock.now();\n        let mut writer = self.writer.lock();\n",
+        good: "        let now = self.clock.now();\n        let mut swept = self.sweep(&ask, (now, None))?;\n",
+        bad: "        let policy = ask();\n        let now = self.clock.now();\n        let mut swept = self.sweep(|| policy, (now, None))?;\n",
         caught_by: &[tests("interface", &["retention::a_round_that_is_under_way"])],
     },
     Bug {
