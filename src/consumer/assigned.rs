@@ -35,7 +35,9 @@ pub(super) struct Assigned {
     reader: Option<Reader>,
     /// What lies below counts as done: committed, or passed over by a seek or at the beginning.
     done: Offset,
-    /// From where to where it has handed out records that are not done, since it was last set to a place.
+    /// Where it was last set to.
+    set_to: Offset,
+    /// From where to where it has handed out records that are not done, since then.
     handed_out: Option<(Offset, Offset)>,
     /// When the partition became this consumer's, or in a later life of the owner.
     looked_up: LookedUp,
@@ -51,6 +53,7 @@ impl Assigned {
             since,
             reader: None,
             done: 0,
+            set_to: 0,
             handed_out: None,
             looked_up,
             is_new,
@@ -86,10 +89,12 @@ impl Assigned {
         self.looked_up = looked_up;
     }
 
-    /// What is done, if nothing was handed out that is not. `ended` is done too, where it is known.
+    /// What is done, if it stands there, or where it came to from there without handing anything out. `ended` is done too, where it is known.
     pub(super) fn untouched(&self, ended: Option<&Done>) -> Option<Offset> {
         let done = ended.map_or(self.done, |ended| ended.offset);
-        (self.reader.is_some() && self.touched(ended).is_none()).then_some(done)
+        let comes_from_there = |position: &Offset| (self.set_to..=*position).contains(&done);
+        let is_untouched = self.decided_position().filter(comes_from_there).is_some();
+        (is_untouched && self.touched(ended).is_none()).then_some(done)
     }
 
     /// Where begins what was handed out and is not done.
@@ -117,12 +122,12 @@ impl Assigned {
 
     /// What lies before counts as done, and nothing is handed out yet.
     fn begin_at(&mut self, offset: Offset) {
-        (self.done, self.handed_out) = (offset, None);
+        (self.done, self.set_to, self.handed_out) = (offset, offset, None);
     }
 
     /// Hands out again what is not done.
     pub(super) fn go_back(&mut self) {
-        self.handed_out = None;
+        self.begin_at(self.done);
         if let Some(reader) = &mut self.reader {
             reader.seek(self.done);
         }

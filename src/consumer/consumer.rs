@@ -262,6 +262,7 @@ impl Consumer {
                 lost => {
                     lost.into_iter().for_each(|lost| self.lose(&place, &lost));
                     self.unreported.note_assigned(&place);
+                    self.endings.note_moved(&place);
                     let Owned { partition, since, is_new } = owned;
                     partition.log().watch(&self.signal);
                     Assigned::new(partition, since, looked_up, is_new)

@@ -83,7 +83,9 @@ impl Endings {
 
     /// The consumer was set to another place there.
     pub(crate) fn note_moved(&self, place: &TopicPartition) {
-        if let Some(done) = self.untaken.lock().done.get_mut(place) {
+        // Under one lock with what notes an ending.
+        let mut untaken = self.untaken.lock();
+        if let Some(done) = untaken.done.get_mut(place) {
             done.is_of_all = false;
         }
         if self.is_claimed() {

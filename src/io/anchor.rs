@@ -212,12 +212,13 @@ impl FileSystem for AnchoredFileSystem {
                 .map(|pid| DirectoryLock::Busy { pid });
         }
         // It was opened before it was locked: from here on it may be renamed, and stays what is locked.
-        self.anchor.with(|directory| is_at(directory, dir))?;
-        match LockFile::take(open(libc::O_RDWR | libc::O_CREAT))? {
-            Some(file) => Ok(DirectoryLock::Held(Box::new(Held::new(&self.anchor, Some(file))))),
-            None => {
+        let is_there = self.anchor.with(|directory| is_at(directory, dir));
+        match is_there.and_then(|()| LockFile::take(open(libc::O_RDWR | libc::O_CREAT))) {
+            Ok(Some(file)) => Ok(DirectoryLock::Held(Box::new(Held::new(&self.anchor, Some(file))))),
+            // Closing it is not enough: a process that another thread is starting has a copy of the descriptor.
+            refused => {
                 self.anchor.with(File::unlock)?;
-                Ok(DirectoryLock::Busy { pid: read_pid() })
+                refused.map(|_| DirectoryLock::Busy { pid: read_pid() })
             }
         }
     }

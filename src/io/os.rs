@@ -149,7 +149,14 @@ impl FileSystem for OsFileSystem {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         restrict(&mut options);
-        Ok(match LockFile::take(options.open(&lock_path))? {
+        let taken = LockFile::take(options.open(&lock_path));
+        if !matches!(taken, Ok(Some(_)))
+            && let Some(directory) = &directory
+        {
+            // Closing it is not enough: a process that another thread is starting has a copy of the descriptor.
+            directory.unlock()?;
+        }
+        Ok(match taken? {
             Some(file) => {
                 DirectoryLock::Held(Box::new(Held { _file: file, directory, process: Process::current() }))
             }

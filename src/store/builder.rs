@@ -54,13 +54,13 @@ pub struct StoreBuilder {
     pub(super) on_event: Option<OnEvent>,
 }
 
-/// The path from the root of the file system on, as of the working directory of this moment.
 /// True of media that can only be read, and of directories of others.
 fn cannot_be_written(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
+/// The path from the root of the file system on, as of the working directory of this moment.
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))
 }

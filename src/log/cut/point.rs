@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::PartitionState;
 use crate::io::Stopwatch;
 use crate::locks::MutexGuard;
@@ -63,14 +63,15 @@ impl Log {
     }
 
     /// Has done what the first append would do to files that others are about to look at: those of segments are cut, get other names, or go. A
-    /// partition that is poisoned takes no append, nor does one for which something has to be on the disk first that cannot be written.
+    /// partition that is poisoned takes no append, nor does one for which something is needed first that cannot be read.
     pub(crate) fn settle_before_hold(&self) -> Result<()> {
         let has_no_more: fn(&PartitionState) -> bool = |state| state.obsolete.is_empty();
-        if self.check_poison().is_err()
-            || self.is_in_order(&self.writer.lock(), has_no_more)
-            || self.meet_prerequisites(Holding::Nothing).is_err()
-        {
+        if self.check_poison().is_err() || self.is_in_order(&self.writer.lock(), has_no_more) {
             return Ok(());
+        }
+        match self.meet_prerequisites(Holding::Nothing) {
+            Err(Error::Corrupt { .. }) => return Ok(()),
+            met => met?,
         }
         self.set_in_order(&mut self.writer.lock(), has_no_more)
     }

@@ -274,21 +274,44 @@ fn a_step_stood_over_input_that_lies_below_what_was_committed_by_hand() {
 
 #[test]
 fn a_step_stood_over_input_that_was_read_again_while_another_had_the_positions() {
-    for is_read_first in [false, true] {
+    for (is_read_first, is_sought) in [(false, true), (true, true), (false, false), (true, false)] {
         let world = World::new();
         let mut consumer = by_five(&world);
         poll(&mut consumer);
         poll(&mut consumer);
         let mut tx = world.begin("before", "far", How::Os);
         tx.commit_offsets(&consumer).unwrap();
-        consumer.seek(("mid", 0), 0).unwrap();
+        if is_sought {
+            consumer.seek(("mid", 0), 0).unwrap();
+        } else {
+            consumer.unsubscribe();
+            consumer.assign([("mid", 0)]).unwrap();
+            // What it looks up as it is assigned.
+            assert_eq!(consumer.position(("mid", 0)).unwrap(), 0);
+        }
         if is_read_first {
+            poll(&mut consumer);
             poll(&mut consumer);
             tx.commit().unwrap();
         } else {
             tx.commit().unwrap();
             poll(&mut consumer);
+            poll(&mut consumer);
         }
         is_refused(&world, &consumer);
     }
+}
+
+#[test]
+fn a_position_that_was_set_apart_from_what_was_committed_was_left_out_of_a_step() {
+    let world = World::new();
+    let mut consumer = by_five(&world);
+    poll(&mut consumer);
+    consumer.seek(("mid", 0), 10).unwrap();
+    consumer.commit_offsets([(("mid", 0).into(), 5)]).unwrap();
+    world.disk.fail(&[Call::Sync], "mid-0", (0, Times::ForEver), Fault::Error(EIO));
+    world.partition("mid").flush().unwrap_err();
+    let mut tx = world.begin("step", "out", How::Os);
+    tx.commit_offsets(&consumer).unwrap();
+    assert!(matches!(tx.commit(), Err(Error::Poisoned { .. })), "it stands at 10, and 5 is committed");
 }

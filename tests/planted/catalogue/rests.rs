@@ -96,6 +96,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_was_read_again"])],
     },
     Bug {
+        name: "a-place-that-was-set-apart-from-what-is-done-is-left-out",
+        file: "src/consumer/assigned.rs",
+        good: "(self.set_to..=*position).contains(&done)",
+        bad: "*position > Offset::MIN",
+        caught_by: &[tests("crash", &["chained::a_position_that_was_set"])],
+    },
+    Bug {
+        name: "what-is-assigned-again-is-done-with-what-ends-later",
+        file: "src/consumer/consumer.rs",
+        good: "                    self.endings.note_moved(&place);\n",
+        bad: "",
+        caught_by: &[tests("crash", &["chained::a_step_stood_over_input_that_was_read_again"])],
+    },
+    Bug {
         name: "what-was-read-below-a-commit-is-done",
         file: "src/consumer/assigned.rs",
         good: "self.handed_out_from(ended.filter(|ended| ended.is_of_all).map_or(0, |ended| ended.offset))",
