@@ -8,11 +8,12 @@ use super::cycles::cycles;
 use crate::locks::{AtomicI64, Ordering};
 use crate::types::Timestamp;
 
-/// Tells the time of day to a store: the timestamps of records that carry none, the age of segments. It is asked under locks of the store: it
-/// calls nothing of that, and waits for nobody who does.
+/// Tells the time of day to a store: the timestamps of records that carry none, the age of segments.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Unix milliseconds. It may jump in either direction. What waits for a time of it, a lock, a delay, a schedule, goes on within a second of a
     /// jump forward.
+    ///
+    /// Asked while locks of the store are held: it must not call the store, or that call, and this one, may wait for ever.
     fn now(&self) -> Timestamp;
 }
 
