@@ -63,7 +63,9 @@ fn a_waker_that_sends_to_the_topic_it_waits_for_while_it_is_copied_keeps_nobody(
     let orders = topic.partition(0).unwrap();
     let sends = {
         let store = store.clone();
-        move || drop(store.producer().send(Record::to("orders").key("alice").value("x")).unwrap())
+        move || {
+            store.producer().send(Record::to("orders").key("alice").value("x")).unwrap();
+        }
     };
     let (of_store, act) = (store.clone(), sends.clone());
     ends("the poll of a consumer", move || {
