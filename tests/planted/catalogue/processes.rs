@@ -283,7 +283,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a-log-that-could-not-be-looked-at-is-empty",
-        file: "src/log/write/append.rs",
+        file: "src/log/write/queued.rs",
         good: "return self.look().map_err(|error| self.explain(error));",
         bad: "drop(self.look());\n            return Ok(());",
         caught_by: &[tests("processes", &["unseen::a_call"])],
