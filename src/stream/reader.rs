@@ -72,7 +72,7 @@ impl EventReader {
     ) -> Result<Self> {
         let log = partition.log();
         log.check_open()?;
-        log.write_through(from)?;
+        log.write_for((from, until))?;
         let (start, end) = (log.start(), log.end());
         if from > end || from < 0 {
             let place = partition.topic_partition().clone();

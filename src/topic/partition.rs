@@ -290,16 +290,16 @@ impl Partition {
             Bound::Excluded(offset) => offset.saturating_add(1),
             Bound::Unbounded => 0,
         };
-        self.log.write_through(first)?;
-        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
-        let (start, end) = (self.start(), self.end());
-        let is_from_start = range.start_bound() == Bound::Unbounded;
-        let from = if is_from_start { start } else { first };
         let until = match range.end_bound() {
             Bound::Included(offset) => offset.saturating_add(1),
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
+        self.log.write_for((first, until))?;
+        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
+        let (start, end) = (self.start(), self.end());
+        let is_from_start = range.start_bound() == Bound::Unbounded;
+        let from = if is_from_start { start } else { first };
         if from < start || from > end {
             let partition = self.place.clone();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });

@@ -68,7 +68,7 @@ impl Log {
     ) -> Result<T> {
         self.check_open()?;
         // Of what is written: what is in memory has no part in it.
-        self.write_through(0)?;
+        self.write_for((0, 0))?;
         let mut tries = 0;
         loop {
             let list = self.segment_list();

@@ -52,13 +52,17 @@ impl Log {
         self.accumulator.try_lock().is_none_or(|accumulator| offset <= accumulator.next_offset())
     }
 
-    /// Sees to it that the log can be read from `offset` on, if that was given out: what lies below the end that is written needs no
-    /// write, and no lock that a writer holds while it waits for the disk.
+    /// Sees to it that the log can be read from `first` on and before `until`, as far as these were given out: what lies below the end that is
+    /// written needs no write, and no lock that a writer holds while it waits for the disk. Whoever begins there comes to what is in memory
+    /// later.
     ///
     /// # Errors
     /// As [`write_accepted`](Self::write_accepted).
-    pub(crate) fn write_through(self: &Arc<Self>, offset: Offset) -> Result<()> {
-        if self.follow.is_none() && self.process.is_current() && offset <= self.end() {
+    pub(crate) fn write_for(self: &Arc<Self>, (first, until): (Offset, Offset)) -> Result<()> {
+        if self.follow.is_none() && self.process.is_current() && first <= self.end() {
+            if until > self.end() {
+                self.write_queued_if_free();
+            }
             return Ok(());
         }
         self.write_accepted()

@@ -9,8 +9,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "who-reads-what-is-written-waits-for-a-roll",
         file: "src/log/write/queued.rs",
-        good: "self.process.is_current() && offset <= self.end()",
-        bad: "self.process.is_current() && offset < 0",
+        good: "self.process.is_current() && first <= self.end()",
+        bad: "self.process.is_current() && first < 0",
         caught_by: &[ROLLS],
     },
     Bug {
