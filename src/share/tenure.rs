@@ -59,9 +59,22 @@ impl StepFiles {
     pub(super) fn append(
         &self,
         name: &str,
-        (records, owed): (&[SpooledRecord], &[(SlotName, Offset)]),
+        step: (&[SpooledRecord], &[(SlotName, Offset)]),
     ) -> Result<()> {
+        self.append_if(name, step, || true).map(drop)
+    }
+
+    /// The same, if `still` says so when nobody else can change the file. Says whether it was appended.
+    pub(super) fn append_if(
+        &self,
+        name: &str,
+        (records, owed): (&[SpooledRecord], &[(SlotName, Offset)]),
+        still: impl FnOnce() -> bool,
+    ) -> Result<bool> {
         self.with_tenure(name, |tenure| {
+            if !still() {
+                return Ok(false);
+            }
             let frame = encode_spooled(records);
             if tenure.end.saturating_add(frame.len()) > self.bounds.full {
                 return Err(self.full(name));
@@ -69,7 +82,7 @@ impl StepFiles {
             tenure.write(&frame)?;
             tenure.owed.extend(owed.iter().cloned());
             self.merge_if_due(name, tenure);
-            Ok(())
+            Ok(true)
         })
     }
 
