@@ -56,11 +56,7 @@ impl StepFiles {
     }
 
     /// Appends one step, all or nothing. `owed` are the letters that it owes.
-    pub(super) fn append(
-        &self,
-        name: &str,
-        step: (&[SpooledRecord], &[(SlotName, Offset)]),
-    ) -> Result<()> {
+    pub(super) fn append(&self, name: &str, step: (&[SpooledRecord], &[(SlotName, Offset)])) -> Result<()> {
         self.append_if(name, step, || true).map(drop)
     }
 
