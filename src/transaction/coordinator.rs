@@ -259,11 +259,11 @@ impl Transactions {
                     Err(full) => Err(full),
                 },
             };
-            if let Err(error) = &outcome {
+            if outcome.is_err() {
                 self.give_up_open(deciding.named, &mut state);
-                if matches!(error, Error::Undecided { .. }) {
-                    deciding.named.leave_open();
-                }
+            }
+            if matches!(outcome, Err(Error::Undecided { .. })) {
+                deciding.named.leave_open();
             }
             return outcome;
         }

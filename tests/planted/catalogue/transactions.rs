@@ -106,15 +106,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "consumer-stays-where-an-aborted-transaction-was-to-leave-it",
         file: "src/group/endings.rs",
-        good: "self.endings.untaken.lock().goes_back = true;",
-        bad: "",
+        good: "untaken.goes_back = true;",
+        bad: "untaken.goes_back = false;",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
         name: "consumer-goes-back-after-a-commit",
         file: "src/group/endings.rs",
-        good: "if !has_applied && !is_open_ended {",
-        bad: "if has_applied || !is_open_ended {",
+        good: "if !by.has_applied.load(Ordering::Acquire) &&",
+        bad: "if by.has_applied.load(Ordering::Acquire) ||",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
