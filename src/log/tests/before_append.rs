@@ -1,0 +1,180 @@
+//! What goes from a log that was opened and not appended to: on a disk that has no room for a copy of its tail.
+
+use super::place::Place;
+use super::*;
+use crate::doubles::{Call, Fault, FaultyFileSystem, Times};
+use crate::io::OpenMode;
+use crate::log::write::writer::Phase;
+
+const DISK_FULL: Fault = Fault::Error(28);
+
+/// Killed with fifty records in many segments and some more that no sync has reached; there is no room for a copy of these.
+fn killed() -> (Arc<FaultyFileSystem>, Place) {
+    let disk = FaultyFileSystem::new();
+    let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+    let log = place.open();
+    append(&log, 0..53, Durability::Os);
+    assert!(log.durable() < log.end() && place.logs().len() > 5);
+    drop(log);
+    disk.fail(&[Call::Create, Call::Write], ".log.new", (0, Times::ForEver), DISK_FULL);
+    (disk, place)
+}
+
+fn is_untouched(log: &Log) -> bool {
+    matches!(log.writer.lock().phase, Phase::Untouched(_))
+}
+
+/// There is room again, and it goes on as if nothing had been; in the next life, too.
+fn goes_on(disk: &FaultyFileSystem, place: &Place, log: &Arc<Log>) {
+    disk.heal();
+    let start = log.start();
+    assert_eq!(read_all(log, start), expected(start..53));
+    append(log, 53..60, Durability::Disk);
+    assert_eq!(read_all(log, start), expected(start..60));
+    let mut logs: Vec<_> = log.segment_list().iter().map(|segment| segment.base()).collect();
+    logs.sort_unstable();
+    assert_eq!(place.logs(), logs, "no file of what has gone");
+    let next = place.open();
+    assert_eq!((next.start(), next.end()), (start, 60));
+    assert_eq!(read_all(&next, start), expected(start..60));
+}
+
+#[test]
+fn retention_after_a_restart_on_a_full_disk_copied_the_tail_first() {
+    let (disk, place) = killed();
+    let log = place.open();
+    let before = (log.bytes(), place.logs().len());
+    let policy = RetentionPolicy { max_bytes: Some(before.0 / 2), ..Default::default() };
+    let mut reader = Reader::new(Arc::clone(&log), 0, Visibility::Written, OnDamage::Fail);
+    let held = reader.fetch(FetchLimits { max_records: 1, max_bytes: 1 }).unwrap();
+    let report = log.apply_retention(|| policy).unwrap();
+    assert!(!report.removed.is_empty() && report.is_freed, "{report:?}");
+    assert_eq!(place.logs().len(), before.1 - report.removed.len());
+    assert!(is_untouched(&log), "nothing behind it was touched");
+    assert_eq!(held[0].iter().next().unwrap().offset, 0, "what was fetched stays");
+    goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn retention_of_all_after_a_restart_on_a_full_disk_took_nothing() {
+    let (disk, place) = killed();
+    let log = place.open();
+    let policy = RetentionPolicy { max_bytes: Some(0), ..Default::default() };
+    // The tail would have to be sealed, and that it cannot be is told. What is sealed has gone.
+    assert!(log.apply_retention(|| policy).unwrap_err().is_disk_full());
+    let start = log.start();
+    assert_eq!((place.logs().len(), place.logs()[0]), (1, start));
+    assert!(start > 40 && start <= log.durable());
+    goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn an_append_that_may_not_drop_all_after_a_restart_on_a_full_disk_drops_nothing() {
+    let (disk, place) = killed();
+    let log = place.open();
+    let policy = RetentionPolicy { max_bytes: Some(0), is_all_or_nothing: true, ..Default::default() };
+    assert!(log.apply_retention(|| policy).unwrap_err().is_disk_full());
+    assert_eq!(log.start(), 0);
+    goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn a_deletion_after_a_restart_on_a_full_disk_copied_the_tail_first() {
+    for before in [20, 21, 22, 23] {
+        let (disk, place) = killed();
+        let log = place.open();
+        let logs = place.logs().len();
+        let report = log.delete_records(before).unwrap();
+        assert_eq!((report.start, log.start()), (before, before));
+        assert!(report.segments > 0 && place.logs().len() == logs - report.segments, "{report:?}");
+        goes_on(&disk, &place, &log);
+    }
+}
+
+#[test]
+fn a_deletion_into_the_tail_on_a_full_disk_took_nothing() {
+    let (disk, place) = killed();
+    let log = place.open();
+    let logs = place.logs();
+    assert!(log.delete_records(52).unwrap_err().is_disk_full());
+    assert_eq!(place.logs(), logs[logs.len() - 1..], "whole segments have made room");
+    assert!(log.start() <= log.durable());
+    disk.heal();
+    let report = log.delete_records(52).unwrap();
+    assert_eq!((report.start, report.is_freed), (52, true));
+    goes_on(&disk, &place, &log);
+}
+
+/// One round of room: what is sealed has made it.
+#[test]
+fn a_deletion_into_the_tail_that_makes_its_own_room_counts_all_of_it() {
+    let disk = super::gate::Gated::default();
+    let place = Place::in_memory(ReadMode::Positional, Arc::new(disk.clone()));
+    let log = place.open();
+    append(&log, 0..500, Durability::Os);
+    append(&log, 500..503, Durability::Os);
+    let (segments, bytes) = (place.logs().len(), log.bytes());
+    drop(log);
+    let directory = place.directory();
+    let is_index = |name: &String| name.ends_with("index");
+    place.files().iter().filter(|name| is_index(name)).for_each(|name| directory.remove(name).unwrap());
+    // For a state file, and not for one beside a copy of the tail.
+    let state = directory.open("annals.state", OpenMode::Read).unwrap().len().unwrap();
+    disk.leave(state + 64);
+    let log = place.open();
+    let report = log.delete_records(503).unwrap();
+    assert_eq!((report.start, report.bytes, report.is_freed), (503, bytes, true));
+    assert!(report.segments >= segments, "{report:?}");
+    append(&log, 503..510, Durability::Disk);
+    assert_eq!(read_all(&log, 503), expected(503..510));
+}
+
+#[test]
+fn a_copy_of_the_tail_that_failed_half_way_kept_the_room_from_whoever_frees_it() {
+    let (disk, place) = killed();
+    disk.heal();
+    disk.fail(&[Call::Write], ".log.new", (0, Times::ForEver), DISK_FULL);
+    let log = place.open();
+    assert!(log.append(&[Record::new().value("no room")], &how(Durability::Os)).unwrap_err().is_disk_full());
+    assert_eq!(place.files().iter().find(|name| name.ends_with(".log.new")), None);
+    // What has failed half way is looked at again, behind what has gone meanwhile.
+    log.delete_records(20).unwrap();
+    goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn files_that_somebody_copies_went_with_the_first_append_after_they_had_left() {
+    let place = Place::new(ReadMode::Positional);
+    let log = place.open();
+    append(&log, 0..53, Durability::Os);
+    log.close().unwrap();
+    let log = place.open();
+    let logs = place.logs();
+    let held = log.hold_for_copy().unwrap();
+    let policy = RetentionPolicy { keep_from: Some(20), ..Default::default() };
+    assert!(!log.apply_retention(|| policy).unwrap().removed.is_empty());
+    assert!(is_untouched(&log));
+    assert_eq!(place.logs(), logs);
+    append(&log, 53..54, Durability::Disk);
+    assert!(place.logs().starts_with(&logs), "somebody copies them");
+    drop(held);
+    assert!(place.logs()[0] > 0, "the end of that takes them");
+}
+
+#[test]
+fn what_a_life_before_has_left_goes_without_an_append() {
+    let (disk, place) = killed();
+    disk.fail(&[Call::Remove], ".log", (0, Times::ForEver), Fault::Error(16));
+    let log = place.open();
+    assert!(!log.delete_records(20).unwrap().is_freed);
+    assert_eq!(place.logs()[0], 0);
+    drop(log);
+    disk.heal();
+    disk.fail(&[Call::Create, Call::Write], ".log.new", (0, Times::ForEver), DISK_FULL);
+    let log = place.open();
+    assert!(log.has_obsolete());
+    // The tail cannot be copied for what else is owed, and the files go all the same.
+    drop(log.free_what_is_owed());
+    assert!(place.logs()[0] > 0 && !log.has_obsolete());
+    goes_on(&disk, &place, &log);
+}
