@@ -239,11 +239,7 @@ impl Log {
     }
 
     /// Has sealed what `count` says is to go, and is not in the table yet. A log that nobody has appended to is made ready for that.
-    fn seal_what_goes(
-        &self,
-        writer: &mut Writer,
-        count: impl Fn(&[SegmentFacts]) -> usize,
-    ) -> Result<()> {
+    fn seal_what_goes(&self, writer: &mut Writer, count: impl Fn(&[SegmentFacts]) -> usize) -> Result<()> {
         self.opened(writer)?;
         let facts = self.facts(writer)?;
         if count(&facts) < facts.len() {

@@ -46,11 +46,6 @@ impl Gated {
         self.room.store(0, Ordering::SeqCst);
     }
 
-    /// From here on so many bytes fit, and what is removed.
-    pub(super) fn leave(&self, bytes: u64) {
-        self.room.store(i64::try_from(bytes).unwrap(), Ordering::SeqCst);
-    }
-
     fn give_back(&self, path: &Path) {
         let len = OsFileSystem.open(path, OpenMode::Read).and_then(|file| file.len()).unwrap_or(0);
         // By blocks, as the system gives them.
