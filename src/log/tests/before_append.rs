@@ -1,5 +1,7 @@
 //! What goes from a log that was opened and not appended to: on a disk that has no room for a copy of its tail.
 
+use super::compaction::{contents, put};
+use super::faulty::Faulty;
 use super::place::Place;
 use super::*;
 use crate::doubles::{Call, Fault, FaultyFileSystem, Times};
@@ -164,8 +166,51 @@ fn what_a_life_before_has_left_goes_without_an_append() {
     disk.fail(&[Call::Create, Call::Write], ".log.new", (0, Times::ForEver), DISK_FULL);
     let log = place.open();
     assert!(log.has_obsolete());
-    // The tail cannot be copied for what else is owed, and the files go all the same.
+    disk.forget();
+    // The tail cannot be copied for what else is owed, and the files go all the same: once the table that has no more of them is named for good.
     drop(log.free_what_is_owed());
+    let of = |call| disk.trace().iter().position(|done| done.call == call && !done.failed).unwrap();
+    assert!(of(Call::SyncDir) < of(Call::Remove));
     assert!(place.logs()[0] > 0 && !log.has_obsolete());
     goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn segments_that_were_rewritten_and_have_no_name_yet_get_it_before_others_go() {
+    let mut met = 0;
+    for changes in 0.. {
+        let disk = Faulty::never();
+        let place = Place::in_memory(ReadMode::Positional, Arc::new(disk.clone()));
+        let log = place.open();
+        let of = |n: i64| (format!("key {}", n % 10), format!("value {n}"));
+        for (key, value) in (0..60).map(of) {
+            put(&log, &[(&key, &value)]);
+        }
+        log.roll().unwrap();
+        disk.set(changes);
+        let is_done = log.erase(&|key| key == b"key 3").is_ok();
+        drop(log);
+        disk.set(i64::MAX);
+        let log = place.open();
+        let is_unnamed = log.writer.lock().phase.state().is_some_and(|state| !state.pending.is_empty());
+        met += usize::from(is_unnamed);
+        let before = contents(&log);
+        let policy = RetentionPolicy { keep_from: Some(20), ..Default::default() };
+        assert!(!log.apply_retention(|| policy).unwrap().removed.is_empty());
+        assert!(is_untouched(&log));
+        let left: Vec<_> = before
+            .into_iter()
+            .filter(|one| one.split(' ').next().unwrap().parse::<Offset>().unwrap() >= log.start())
+            .collect();
+        assert_eq!(contents(&log), left, "{changes}");
+        drop(log);
+        let log = place.open();
+        assert_eq!(contents(&log), left, "{changes}, in the next life");
+        put(&log, &[("key 1", "more")]);
+        assert_eq!(contents(&log)[..left.len()], left, "{changes}, after an append");
+        if is_done {
+            break;
+        }
+    }
+    assert!(met > 5, "{met} kills left one without its name");
 }

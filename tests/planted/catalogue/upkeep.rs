@@ -131,14 +131,14 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/retain/front.rs",
         good: "                self.sync_names()?;\n                self.name_rewritten(found)?;\n",
         bad: "                self.name_rewritten(found)?;\n",
-        caught_by: &[POWER_CUT],
+        caught_by: &[BEFORE_APPEND],
     },
     Bug {
         name: "segment-without-its-name-goes-from-a-log-as-found",
         file: "src/log/retain/front.rs",
         good: "        self.finish_swaps(found)?;\n",
         bad: "",
-        caught_by: &[POWER_CUT],
+        caught_by: &[BEFORE_APPEND],
     },
     Bug {
         name: "nothing-is-forgotten-while-a-segment-stays",
