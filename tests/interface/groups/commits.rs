@@ -159,7 +159,8 @@ fn one_partition_sought_beyond_its_end_kept_the_group_from_committing_any_other(
         other => panic!("{other:?}"),
     };
     // What commits, and after how many records of each partition.
-    let commits: [(i64, fn(Consumer) -> annals::Result<()>); 4] = [
+    type Commit = fn(Consumer) -> annals::Result<()>;
+    let commits: [(i64, Commit); 4] = [
         (1, |mut consumer| consumer.commit()),
         (2, |mut consumer| smol::block_on(consumer.commit_async())),
         (3, Consumer::close),
