@@ -43,6 +43,7 @@ mod queue_steps;
 mod queues;
 mod ranges;
 mod redrive;
+mod refused;
 mod retry;
 mod runs;
 mod schedule;

@@ -74,6 +74,8 @@ mod power;
 #[cfg(test)]
 mod redriven;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod timers;
