@@ -55,7 +55,7 @@ impl Transaction {
     /// Whether the delivery counts that has come to nothing depends on why. Aborted or dropped by the program's own will, it does, as with a
     /// message that is dropped. Where the commit, or the last of the transaction's calls that has failed, says nothing of the message, it does not, and the message is handed out
     /// again at once, as after [`put_back`](Message::put_back): a [conflict](crate::Error::is_conflict), a full disk and any other [`Io`](crate::Error::Io), a topic that is
-    /// full, [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`NotAssigned`](crate::Error::NotAssigned) and
+    /// full, [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`NotAssigned`](crate::Error::NotAssigned) and
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) of a consumer's offsets, [`Poisoned`](crate::Error::Poisoned). After any other error it counts, as the cause may be the message, and a dead letter of its last delivery says the error.
     ///
     /// So workers that conflict make no dead letters, and cannot keep each other from all work: of a conflict somebody else's append is the cause. A conflict that is word for word the one by which the

@@ -78,6 +78,7 @@ fn says_nothing(cause: &Error) -> bool {
             | Error::Poisoned { .. }
             | Error::Fenced { .. }
             | Error::TransactionDisplaced { .. }
+            | Error::TransactionAborted { .. }
             | Error::NotAssigned { .. }
             | Error::OffsetUndecided { .. }
             | Error::StoreClosed { .. }
