@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod away;
 mod backlog;
+mod beat;
 mod builder;
 mod burial;
 mod burying;
