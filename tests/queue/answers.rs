@@ -374,28 +374,3 @@ fn locks_that_figures_find_have_run_out_are_told() {
     assert_eq!(told.load(Ordering::SeqCst), 1);
     drop(out);
 }
-
-#[test]
-fn a_worker_that_needs_other_settings_than_the_others_is_told_which() {
-    let world = World::new(1);
-    let _worker = world.worker();
-    let said = |builder: annals::QueueBuilder| builder.build().unwrap_err().to_string();
-    assert!(said(world.builder().delivery_limit(3)).contains(": delivery_limit is 5 there, and not 3: "));
-    assert!(
-        said(world.builder().ordered_by_key()).contains(": ordered_by_key is false there, and not true: ")
-    );
-    let policy = RetryPolicy::fixed(Duration::from_secs(1));
-    assert!(said(world.builder().retry_policy(policy)).contains(": retry_policy is another one there: "));
-}
-
-#[test]
-fn what_is_said_of_one_message_is_in_the_singular() {
-    let world = World::new(1);
-    world.send(&["a"]);
-    let limited = world.store.enqueuer_builder("jobs").limit("workers", 1, WhenFull::Fail);
-    let full = limited.build().unwrap().send(Record::new().value("b")).unwrap_err();
-    assert!(full.to_string().contains("is full: 1 message is not done, of 1"), "{full}");
-    drop(take(&mut world.builder().delivery_limit(1).build().unwrap(), 1));
-    let letters = world.store.dead_letters("jobs", "workers").unwrap().take(1).unwrap();
-    assert_eq!(letters[0].reason, "delivered once and not done");
-}

@@ -84,4 +84,6 @@ mod together;
 #[cfg(test)]
 mod undecided;
 #[cfg(test)]
+mod words;
+#[cfg(test)]
 mod world;
