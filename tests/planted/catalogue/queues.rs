@@ -517,7 +517,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "letter-of-a-refused-commit-names-no-error",
         file: "src/share/refused.rs",
         good: "self.release_because(place, lock, ((&[offset], None), Some(&reason)))",
-        bad: "self.release_because(place, lock, ((&[offset], None), Some(&reason).filter(|_| false)))",
+        bad: "drop(reason);\n                self.release(place, lock, (&[offset], None))",
         caught_by: &[tests("queue", &["refused::the_letter"])],
     },
 ];
