@@ -16,6 +16,11 @@ pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     }
 }
 
+/// So many messages.
+pub(super) fn messages_are(count: u64) -> String {
+    if count == 1 { "1 message is".to_owned() } else { format!("{count} messages are") }
+}
+
 /// What may not change.
 pub(super) fn held(partition: Option<&TopicPartition>) -> String {
     partition.map_or_else(|| "the store".to_owned(), TopicPartition::to_string)
