@@ -36,7 +36,7 @@ impl Consumer {
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
     /// committed. The same with [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit one of them: reopen the store;
-    /// automatic commits leave it out. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// automatic commits leave it out. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets that is not over. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         told(self.commit_positions(CommitKind::Positions)?)
