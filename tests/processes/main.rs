@@ -17,6 +17,7 @@ mod common;
 
 mod commits;
 mod crowded;
+mod dead;
 mod ends;
 mod frozen;
 mod groups;
