@@ -7,7 +7,7 @@ use crate::consumer::assigned::Assigned;
 use crate::consumer::builder::StartFrom;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Group, Groups, LeftOut, Pending, TakenGroup};
+use crate::group::{CommitKind, CommitRequest, Group, Groups, LeftOut, Pending, TakenGroup, goes_back};
 use crate::log::TransactionId;
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
@@ -65,13 +65,10 @@ impl Consumer {
             return Err(Error::config("group.id", "", "offsets are committed for a group"));
         };
         self.topics.check_open()?;
-        // What a transaction that is over had is to come again.
+        // What a transaction that is over had is to come again; one that lets go from here on is seen when the positions are claimed.
         self.endings.is_claimed();
         if self.endings.goes_back() {
-            return Err(Error::invalid(format!(
-                "the consumer of group {:?} goes back, for a transaction with its offsets took no effect: poll it before its offsets are committed",
-                group.name()
-            )));
+            return Err(goes_back(group.name()));
         }
         let member = match self.role {
             Role::SelfAssigned => None,

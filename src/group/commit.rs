@@ -67,6 +67,17 @@ impl LeftOut {
             self.why = why.or_else(|| self.why.take());
         }
     }
+
+    /// That what was committed may be taken back goes before why others were left out; but what an automatic commit is to try again goes
+    /// before what stays so.
+    fn tell_of_committed(&mut self, why: Option<Error>) {
+        match why {
+            // A poll that decides where it goes on has it tried again.
+            Some(_) if matches!(self.why, Some(Error::OffsetOutOfRange { .. })) => self.why = why,
+            Some(why) if !is_for_good(&why) => self.why = Some(why),
+            why => self.tell(why),
+        }
+    }
 }
 
 /// Whether what was left out for this stays so until the store is opened again.
@@ -110,7 +121,7 @@ impl Groups {
             // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
             let settled = told.iter().map(|(partition, offset)| partition.settle_through(offset - 1));
             // One is in no other's way.
-            left_out.tell(settled.fold(Ok(()), Result::and).err());
+            left_out.tell_of_committed(settled.fold(Ok(()), Result::and).err());
         }
         // The commit stands whatever becomes of this; the next round of maintenance tries again and reports.
         positions.iter().for_each(|(partition, _)| drop(self.drop_consumed(partition)));

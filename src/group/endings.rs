@@ -19,7 +19,7 @@ pub(crate) struct Endings {
     claimed: Mutex<Option<Arc<Claimed>>>,
     is_there: AtomicBool,
     untaken: Mutex<Ending>,
-    /// Partitions in which the consumer was set to another place since a transaction was given its positions.
+    /// Partitions in which the consumer was set to another place since a transaction was given its positions. Locked last.
     moved: Mutex<BTreeSet<TopicPartition>>,
 }
 
@@ -63,6 +63,14 @@ pub(super) struct Claim {
     claimed: Arc<Claimed>,
 }
 
+/// Why the positions of a consumer are not a transaction's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unclaimable {
+    IsAnothers,
+    /// The consumer has to go back first.
+    GoesBack,
+}
+
 /// What is known of the transaction.
 #[derive(Debug)]
 struct Claimed {
@@ -73,16 +81,21 @@ struct Claimed {
 }
 
 impl Endings {
-    /// `None` while another transaction has them.
-    pub(super) fn claim(self: &Arc<Self>, is_over: &IsOver) -> Option<Claim> {
-        let mut known = self.claimed.lock();
-        if self.is_claimed.swap(true, Ordering::AcqRel) {
-            return None;
+    /// Not while another transaction has them, nor when one has let go of them without effect since they were gathered: they stand behind
+    /// what that one never did.
+    pub(super) fn claim(self: &Arc<Self>, is_over: &IsOver) -> Result<Claim, Unclaimable> {
+        let (untaken, mut known) = (self.untaken.lock(), self.claimed.lock());
+        if untaken.goes_back {
+            return Err(Unclaimable::GoesBack);
         }
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
+            return Err(Unclaimable::IsAnothers);
+        }
+        self.moved.lock().clear();
         let (is_open_ended, has_applied) = (AtomicBool::new(false), AtomicBool::new(false));
         let claimed = Arc::new(Claimed { is_open_ended, has_applied, is_over: is_over.clone() });
         *known = Some(Arc::clone(&claimed));
-        Some(Claim { endings: Arc::clone(self), claimed })
+        Ok(Claim { endings: Arc::clone(self), claimed })
     }
 
     /// Whether a transaction has the positions. One that is over has them no more.
@@ -141,11 +154,6 @@ impl Endings {
         }
     }
 
-    /// A transaction is given the positions as they are now.
-    pub(super) fn note_given(&self) {
-        self.moved.lock().clear();
-    }
-
     /// What came since the last call.
     pub(crate) fn take(&self) -> Option<Ending> {
         // One that is over says so here.
@@ -158,6 +166,16 @@ impl Claim {
     /// Whether it is of that consumer.
     pub(super) fn is_of(&self, endings: &Arc<Endings>) -> bool {
         Arc::ptr_eq(&self.endings, endings)
+    }
+
+    /// The transaction is given the positions as they are now. False where it has them no more: then what is remembered is another's.
+    pub(super) fn renew(&self) -> bool {
+        let (_untaken, claimed) = (self.endings.untaken.lock(), self.endings.claimed.lock());
+        let is_current = claimed.as_ref().is_some_and(|claimed| Arc::ptr_eq(claimed, &self.claimed));
+        if is_current {
+            self.endings.moved.lock().clear();
+        }
+        is_current
     }
 
     /// The positions were committed.

@@ -32,7 +32,7 @@ pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
 pub(crate) use marked::{put, sync_marked};
-pub(crate) use pending::{Beyond, Pending, PendingOffsets};
+pub(crate) use pending::{Beyond, Pending, PendingOffsets, goes_back};
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use spool_file::still_ends_so;
 pub(crate) use taken::TakenGroup;

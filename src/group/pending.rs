@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::group::commit::check_range;
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
-use crate::group::endings::{Claim, Endings, IsOver};
+use crate::group::endings::{Claim, Endings, IsOver, Unclaimable};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
@@ -81,24 +81,35 @@ impl PendingOffsets {
             return Ok(());
         };
         let is_same = |earlier: &Claimed| earlier.claim.as_ref().is_some_and(|claim| claim.is_of(endings));
+        let name = pending.group.name();
         if let Some(earlier) = self.pending.iter_mut().find(|earlier| is_same(earlier)) {
-            endings.note_given();
+            if !earlier.claim.as_ref().is_some_and(Claim::renew) {
+                return Err(Error::invalid(format!(
+                    "the transaction is over, and the offsets of this consumer of group {name:?} are its own no more"
+                )));
+            }
             earlier.pending = pending;
             return Ok(());
         }
-        let name = pending.group.name();
         if self.pending.iter().any(|other| other.pending.group.name() == name) {
             return Err(two_of_one_group(name));
         }
-        let Some(claim) = endings.claim(&self.is_over) else {
-            return Err(Error::invalid(format!(
+        let claim = endings.claim(&self.is_over).map_err(|why| match why {
+            Unclaimable::GoesBack => goes_back(name),
+            Unclaimable::IsAnothers => Error::invalid(format!(
                 "another transaction holds the offsets of this consumer of group {name:?}: commit or drop it first"
-            )));
-        };
-        endings.note_given();
+            )),
+        })?;
         self.pending.push(Claimed { pending, claim: Some(claim) });
         Ok(())
     }
+}
+
+/// The error for positions behind what a transaction without effect had.
+pub(crate) fn goes_back(group: &str) -> Error {
+    Error::invalid(format!(
+        "the consumer of group {group:?} goes back, for a transaction with its offsets took no effect: poll it before its offsets are committed"
+    ))
 }
 
 fn two_of_one_group(name: &str) -> Error {

@@ -24,6 +24,7 @@ use crate::log::stats::FirstTime;
 use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
+use crate::log::write::next_offset::NextOffset;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
@@ -55,6 +56,8 @@ pub(crate) struct Log {
     pub(super) making_room: Mutex<()>,
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
+    /// Its next offset, for who does not wait for it.
+    pub(super) given_out: NextOffset,
     /// Step 2: held over the write.
     pub(super) writer: PoisoningLock<Writer>,
     /// Step 3.

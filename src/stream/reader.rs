@@ -95,7 +95,9 @@ impl EventReader {
         self.reader.seek(offset);
     }
 
-    /// Some events, none at the end of what is there. Nothing is copied.
+    /// Some events, none at the end of what is there. Nothing is copied. Records in memory are written first, unless another thread writes to
+    /// the partition just then: then a later fetch has them, your own at [`Durability::Memory`](crate::Durability::Memory) too. So of a range with an end, none
+    /// before [`position`](Self::position) has come to that end does not say that it holds no more.
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.

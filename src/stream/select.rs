@@ -11,7 +11,8 @@ use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Query};
 
 impl Partition {
-    /// Reads the events that match a query and whose offsets lie in a range, forwards.
+    /// Reads the events that match a query and whose offsets lie in a range, forwards. Those in memory may come [later](EventReader::fetch), your own
+    /// too, while another thread writes to the partition.
     ///
     /// Memory: the places of the hits in one segment, for each type and tag that the query names.
     ///

@@ -121,7 +121,8 @@ impl Stream {
     }
 
     /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. What was
-    /// deleted is passed over. Where the range is open, events that come later are read too.
+    /// deleted is passed over. Where the range is open, events that come later are read too. Those in memory may come
+    /// [later](EventReader::fetch), your own too, while another thread writes to the partition.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when it begins above the partition's end.

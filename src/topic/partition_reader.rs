@@ -75,7 +75,9 @@ impl PartitionReader {
     }
 
     /// About 256 KiB of records, whole batches; none at the end of the range or of the log. Records in memory are written first, unless
-    /// another thread writes to the partition just then: then a later fetch has them.
+    /// another thread writes to the partition just then: then a later fetch has them, your own at
+    /// [`Durability::Memory`](crate::Durability::Memory) too. So of a range with an end, none before [`position`](Self::position) has come to that end does not
+    /// say that it holds no more.
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.

@@ -1,4 +1,5 @@
 //! Groups, from the inside.
 
+mod claims;
 mod consumed;
 mod spool_file;

@@ -1,7 +1,7 @@
 //! Looking through all files of a log that is to be adopted: sizes, checksums, records, offsets.
 
 use crate::error::Result;
-use crate::format::{AbortedTransaction, BatchHeader, SegmentSummary};
+use crate::format::{AbortedTransaction, BatchHeader, Malformed, RawRecord, SegmentSummary};
 use crate::io::Directory;
 use crate::log::adopt::source::{Source, SourceFile, refusal, refused};
 use crate::log::check::verify::count_records;
@@ -118,6 +118,17 @@ fn has_room_for_ends(producers: &ProducerTable, end: Offset) -> bool {
     end.checked_add(unended).is_some()
 }
 
+/// Who looks for a time goes by the header, here as in a broker: a record above it would never be found. That is no damage, for all readers
+/// read it; but it is not to come into a store.
+fn check_time(header: &BatchHeader, record: &RawRecord<'_>) -> std::result::Result<(), Malformed> {
+    let (time, most) = (record.timestamp, header.max_timestamp);
+    if time <= most {
+        return Ok(());
+    }
+    let why = format!("a record of time {time}, the header says {most} at most");
+    Err(Malformed::invalid(BatchHeader::MAX_TIMESTAMP, why))
+}
+
 /// What was seen so far.
 struct Looked {
     files: Vec<Inspected>,
@@ -149,7 +160,8 @@ impl Looked {
         };
         let mut judge = |header: &BatchHeader, batch: &[u8]| {
             let body = batch.get(BatchHeader::LEN..).unwrap_or_default();
-            count_records(header, body, how.max_expanded_bytes).map(drop)
+            let shown = |record: &RawRecord<'_>| check_time(header, record);
+            count_records((header, body), how.max_expanded_bytes, shown).map(drop)
         };
         let mut witness = |header: &BatchHeader, body: &[u8]| match header.producer_id < 0 {
             true => None,

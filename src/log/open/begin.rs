@@ -22,6 +22,7 @@ use crate::log::segment_list::SegmentList;
 use crate::log::signal::Watchers;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
+use crate::log::write::next_offset::NextOffset;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::Writer;
@@ -115,7 +116,8 @@ impl Log {
         let Begin { segments, offsets, producers, clock_seen, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
-        let accumulator = Accumulator::new(offsets.end(), AppendRules::new(&config), Arc::clone(&spares));
+        let given_out = NextOffset::new(offsets.end());
+        let accumulator = Accumulator::new(given_out.clone(), AppendRules::new(&config), Arc::clone(&spares));
         Self {
             topic_partition,
             directory,
@@ -126,6 +128,7 @@ impl Log {
             removing: Mutex::new(()),
             making_room: Mutex::new(()),
             accumulator: Mutex::new(accumulator),
+            given_out,
             spares,
             figures,
             clearing,

@@ -11,6 +11,7 @@ use crate::doubles::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 use crate::error::{Error, Result};
 use crate::log::write::accumulator::tests::place_one;
 use crate::log::write::accumulator::{Accumulator, Take};
+use crate::log::write::next_offset::NextOffset;
 use crate::log::write::rules::AppendRules;
 
 const DISK_FULL: Fault = Fault::Error(28);
@@ -179,7 +180,8 @@ fn a_sender_told_of_its_own_loss_wiped_out_that_of_another_at_the_same_offset() 
 #[test]
 fn a_sender_that_looks_late_is_told_of_its_own_loss_and_leaves_that_of_another_at_its_offset() {
     let partition = ("orders", 0).into();
-    let mut accumulator = Accumulator::new(0, AppendRules::new(&config(1 << 20)), Arc::default());
+    let mut accumulator =
+        Accumulator::new(NextOffset::new(0), AppendRules::new(&config(1 << 20)), Arc::default());
     let lose = |accumulator: &mut Accumulator| {
         let failures = accumulator.failures();
         let offset = place_one(accumulator);

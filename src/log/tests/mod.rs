@@ -5,6 +5,7 @@ use std::time::Duration;
 
 mod before_append;
 mod beside;
+mod beyond;
 mod bounds;
 mod compaction;
 mod crash;

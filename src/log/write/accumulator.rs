@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::io::Deadline;
 use crate::log::write::losses::{Failures, Loss, Losses};
+use crate::log::write::next_offset::NextOffset;
 use crate::log::write::open_batch::{Batches, OpenBatch, Outcome, Recycled};
 use crate::log::write::placement::{Placed, Placement};
 use crate::log::write::rules::AppendRules;
@@ -28,7 +29,7 @@ pub(in crate::log) enum Take {
 pub(in crate::log) struct Accumulator {
     /// What is taken. Here, because every append holds this lock anyway.
     pub(in crate::log) rules: AppendRules,
-    next_offset: Offset,
+    next_offset: NextOffset,
     /// Oldest first. Only the last one takes records.
     queue: Batches,
     /// A small one. Larger ones are taken from `spares`.
@@ -55,7 +56,7 @@ enum Refusal {
 }
 
 impl Accumulator {
-    pub(in crate::log) fn new(next_offset: Offset, rules: AppendRules, spares: Arc<Spares>) -> Self {
+    pub(in crate::log) fn new(next_offset: NextOffset, rules: AppendRules, spares: Arc<Spares>) -> Self {
         Self {
             rules,
             next_offset,
@@ -71,7 +72,7 @@ impl Accumulator {
 
     /// The next offset to be given out.
     pub(in crate::log) fn next_offset(&self) -> Offset {
-        self.next_offset
+        self.next_offset.get()
     }
 
     /// How often offsets were given out again: those that were given out before may be another's by now.
@@ -166,8 +167,8 @@ impl Accumulator {
         let open = self.queue.back_mut().filter(fits);
         match open {
             Some(open) => {
-                let placed = open.put(placement, self.next_offset);
-                self.next_offset = placed.last_offset + 1;
+                let placed = open.put(placement, self.next_offset.get());
+                self.next_offset.set(placed.last_offset + 1);
                 placed
             }
             None => self.place_in_new(placement),
@@ -189,7 +190,7 @@ impl Accumulator {
     pub(in crate::log) fn push_closed(&mut self, batch: Box<OpenBatch>) {
         debug_assert!(batch.is_full(), "nobody else's records join it");
         self.debug_dense(&batch);
-        self.next_offset = batch.next_offset();
+        self.next_offset.set(batch.next_offset());
         self.queue.push_back(batch);
     }
 
@@ -198,7 +199,7 @@ impl Accumulator {
         while self.queue.back().is_some_and(|batch| batch.base_offset() >= first) {
             self.queue.pop_back();
         }
-        self.next_offset = first;
+        self.next_offset.set(first);
         debug_assert!(
             self.queue.back().is_none_or(|batch| batch.next_offset() == first),
             "a batch goes whole or not at all"
@@ -207,9 +208,9 @@ impl Accumulator {
 
     /// `batch`, which is put after the others, begins where the last of them ends.
     fn debug_dense(&self, batch: &OpenBatch) {
-        debug_assert_eq!(batch.base_offset(), self.next_offset, "a batch begins at the next offset");
+        debug_assert_eq!(batch.base_offset(), self.next_offset(), "a batch begins at the next offset");
         debug_assert!(
-            self.queue.back().is_none_or(|last| last.next_offset() == self.next_offset),
+            self.queue.back().is_none_or(|last| last.next_offset() == self.next_offset()),
             "the next offset is where the last batch ends"
         );
     }
@@ -217,7 +218,7 @@ impl Accumulator {
     /// Makes the next new batch a panic: it would not begin where the one before it ends.
     #[cfg(test)]
     pub(in crate::log) fn skew(&mut self) {
-        self.next_offset += 1;
+        self.next_offset.set(self.next_offset() + 1);
     }
 
     #[inline(always)]
@@ -225,9 +226,9 @@ impl Accumulator {
         let displaced = !self.queue.is_empty();
         let mut batch = self.open(placement, &mut None);
         self.debug_dense(&batch);
-        let placed = batch.put(placement, self.next_offset);
+        let placed = batch.put(placement, self.next_offset());
         self.queue.push_back(batch);
-        self.next_offset = placed.last_offset + 1;
+        self.next_offset.set(placed.last_offset + 1);
         Placed { opened: !placed.ready, ready: placed.ready | displaced, ..placed }
     }
 
@@ -240,8 +241,8 @@ impl Accumulator {
     ) -> (Placed, Box<OpenBatch>) {
         debug_assert!(self.queue.is_empty(), "what was placed before is written before");
         let mut batch = self.open(placement, spent);
-        let placed = batch.put(placement, self.next_offset);
-        self.next_offset = placed.last_offset + 1;
+        let placed = batch.put(placement, self.next_offset());
+        self.next_offset.set(placed.last_offset + 1);
         (placed, batch)
     }
 
@@ -254,10 +255,10 @@ impl Accumulator {
         };
         match spare {
             Some(mut spare) => {
-                spare.reuse(placement, self.next_offset);
+                spare.reuse(placement, self.next_offset());
                 spare
             }
-            None => Box::new(OpenBatch::new(placement, self.next_offset)),
+            None => Box::new(OpenBatch::new(placement, self.next_offset())),
         }
     }
 
@@ -306,7 +307,7 @@ impl Accumulator {
                 lost = Some((lost.map_or(first, |(first, _)| first), last));
             }
         }
-        self.next_offset = next_offset;
+        self.next_offset.set(next_offset);
         if let Some((first, last)) = lost {
             let by = self.failures.count();
             let new = Loss { error: self.failures.of((first..=last, by), partition), by };
@@ -326,7 +327,8 @@ pub(in crate::log) mod tests {
     use crate::types::Record;
 
     fn accumulator(next_offset: Offset) -> Accumulator {
-        Accumulator::new(next_offset, AppendRules::new(&crate::log::tests::config(1 << 20)), Arc::default())
+        let rules = AppendRules::new(&crate::log::tests::config(1 << 20));
+        Accumulator::new(NextOffset::new(next_offset), rules, Arc::default())
     }
 
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], waiting: Waiting) -> Placed {

@@ -13,6 +13,7 @@ mod guarded;
 mod known_stream;
 pub(in crate::log) mod linger;
 mod losses;
+pub(in crate::log) mod next_offset;
 pub(in crate::log) mod open_batch;
 mod phase;
 pub(in crate::log) mod placement;

@@ -129,6 +129,23 @@ fn a_repair_takes_no_batch_for_its_leader_epoch() {
     assert_eq!(files::read(&files::partition(&store)), expected(&sevens()));
 }
 
+/// Such batches were adopted, and every reader reads them.
+#[test]
+fn a_repair_took_out_a_batch_whose_header_says_of_an_earlier_time_than_its_records() {
+    let mut bytes = with_epochs(&sevens(), Compression::None, &[0, 0, 0]);
+    bytes[35..43].copy_from_slice(&3_i64.to_be_bytes());
+    foreign::restamp(&mut bytes);
+    let dir = files::killed_store_with(&bytes);
+    let found = Store::verify(dir.path()).unwrap();
+    assert!(found.is_sound(), "{:?}", found.findings);
+    std::fs::remove_file(files::partition_dir(dir.path()).join("annals.state")).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
+    let lost: Vec<_> = report.repairs.iter().filter(|repair| repair.path.ends_with("0.log")).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(files::read(&files::partition(&Store::open(dir.path()).unwrap())), expected(&sevens()));
+}
+
 #[test]
 fn a_compaction_writes_back_the_leader_epochs_it_found() {
     let epochs = [2, -1, 7];

@@ -442,3 +442,20 @@ fn what_a_queue_has_done_went_though_a_power_cut_has_it_made_once_more() {
     let left = world.partition("kept").read(..).unwrap().into_iter().count();
     assert_eq!(left, 1, "whoever makes it again has it done twice");
 }
+
+#[test]
+fn that_a_commit_at_disk_may_be_taken_back_was_not_told_where_another_partition_was_sought_beyond_its_end() {
+    for is_beyond in [false, true] {
+        let world = World::new();
+        drop(read_and_not_durable(&world));
+        let builder = world.store.consumer_builder().group("at disk").commit_durability(Durability::Disk);
+        let mut consumer = builder.build().unwrap();
+        consumer.assign([("full", 0), ("s", 0)]).unwrap();
+        while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
+        if is_beyond {
+            consumer.seek(("s", 0), 100).unwrap();
+        }
+        is_poisoned(consumer.commit());
+        assert!(consumer.committed(("full", 0)).is_some(), "it stands, as far as this life goes");
+    }
+}

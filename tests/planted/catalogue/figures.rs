@@ -54,4 +54,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Err(beyond) if kind != CommitKind::Given && offset < 0 => {",
         caught_by: &[tests("interface", &["one_partition_sought_beyond"])],
     },
+    Bug {
+        name: "what-was-left-out-hides-that-the-rest-may-be-taken-back",
+        file: "src/group/commit.rs",
+        good: "left_out.tell_of_committed(",
+        bad: "left_out.tell(",
+        caught_by: &[tests("interface", &["poisoned::that_a_commit_at_disk"])],
+    },
+    Bug {
+        name: "positions-behind-what-a-dropped-transaction-had-are-claimed",
+        file: "src/group/endings.rs",
+        good: "        if untaken.goes_back {\n",
+        bad: "        if untaken.goes_back && untaken.done.len() == usize::MAX {\n",
+        caught_by: &[tests("lib", &["group::tests::claims::"])],
+    },
+    Bug {
+        name: "a-transaction-that-is-over-renews-its-claim",
+        file: "src/group/endings.rs",
+        good: "        is_current\n    }",
+        bad: "        is_current || cfg!(unix)\n    }",
+        caught_by: &[tests("lib", &["group::tests::claims::"])],
+    },
+    Bug {
+        name: "whoever-is-beyond-the-end-while-others-write-is-within",
+        file: "src/log/write/queued.rs",
+        good: "        offset <= self.given_out.get()",
+        bad: "        self.accumulator.try_lock().is_none_or(|accumulator| offset <= accumulator.next_offset())",
+        caught_by: &[tests("lib", &["log::tests::beyond::"])],
+    },
 ];

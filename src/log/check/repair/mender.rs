@@ -136,7 +136,8 @@ impl Mender<'_> {
         };
         let limit = self.max_expanded_bytes;
         let mut judge = |header: &BatchHeader, batch: &[u8]| {
-            count_records(header, batch.get(BatchHeader::LEN..).unwrap_or_default(), limit).map(drop)
+            let body = batch.get(BatchHeader::LEN..).unwrap_or_default();
+            count_records((header, body), limit, |_| Ok(())).map(drop)
         };
         let salvage = salvage(&log, known, &mut judge)?;
         if is_foreign(&salvage, &source) || source.must_join && source.base != reached {
