@@ -298,10 +298,9 @@ impl Accumulator {
         partition: &TopicPartition,
         error: &Error,
     ) {
-        let queued = self.take(Take::All);
         self.failures.note(next_offset, error);
         let mut lost: Option<(Offset, Offset)> = None;
-        for batch in failed.into_iter().chain(queued) {
+        for batch in failed.into_iter().chain(self.take(Take::All)) {
             batch.tell(|| Err(error.clone()));
             if let Some((first, last)) = batch.in_memory() {
                 lost = Some((lost.map_or(first, |(first, _)| first), last));
