@@ -298,6 +298,16 @@ impl SharePartition {
     /// They are to be handed out again, from `until` on.
     pub(super) fn release(&mut self, first: Offset, last: Offset, until: Option<Timestamp>) {
         let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        self.release_with(first, last, (count, until));
+    }
+
+    /// The same, after so many deliveries.
+    pub(super) fn release_with(
+        &mut self,
+        first: Offset,
+        last: Offset,
+        (count, until): (i16, Option<Timestamp>),
+    ) {
         match until {
             None => self.let_go(first, last, count),
             Some(until) => {
