@@ -252,7 +252,7 @@ fn a_message_whose_own_result_topic_is_full_does_not_come_back_for_ever() {
     let counts = until_a_letter(&world, |message| {
         let mut tx = world.store.transaction("t").unwrap();
         tx.ack(message);
-        tx.send(Record::to("full").value("done")).unwrap();
+        tx.send(Record::to("full").value(&[0; 500])).unwrap();
         let refused = tx.commit().unwrap_err();
         assert!(matches!(refused, Error::Full { .. }), "{refused}");
         refused
