@@ -52,5 +52,6 @@ pub(crate) use process::Process;
 pub use seam::{DirectoryHandle, DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 pub use shared::SharedMemory;
 pub(crate) use threads::thread;
+pub(crate) use ticks::tick;
 pub use view::View;
 pub(crate) use view::WeakView;

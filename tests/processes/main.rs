@@ -17,6 +17,7 @@ mod common;
 
 mod commits;
 mod crowded;
+mod dead;
 mod ends;
 mod frozen;
 mod groups;
@@ -39,4 +40,5 @@ mod workers_folded;
 mod workers_killed;
 mod workers_lost;
 mod workers_model;
+mod workers_passed;
 mod world;
