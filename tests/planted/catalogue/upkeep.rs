@@ -92,6 +92,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[LEFT],
     },
     Bug {
+        name: "full-disk-is-asked-for-space-ahead-by-each-append",
+        file: "src/segment/ahead.rs",
+        good: "self.silent_to = end + UNASKED;",
+        bad: "self.silent_to = 0;",
+        caught_by: &[tests("lib", &["segment::ahead::", "segment::tests::room::"])],
+    },
+    Bug {
+        name: "step-that-was-refused-is-asked-for-at-once-again",
+        file: "src/segment/ahead.rs",
+        good: "const GRANTS: u32 = 8;",
+        bad: "const GRANTS: u32 = 1;",
+        caught_by: &[tests("lib", &["segment::ahead::"])],
+    },
+    Bug {
         name: "retention-copies-the-tail-first",
         file: "src/log/retain/removal.rs",
         good: "if reasons.len() > writer.phase.sealed() {",
