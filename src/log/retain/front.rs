@@ -53,7 +53,7 @@ impl Log {
         let leaving: Vec<SegmentSummary> = state.state().sealed.iter().take(count).copied().collect();
         let edit = |state: &StateFile| {
             let edit = Edit::of(state).remove_oldest(count, start, unsealed, &list);
-            if is_as_found { edit.all_named().as_found() } else { edit }
+            if is_as_found { edit.all_named().untouched() } else { edit }
         };
         let outcome = self.with_room_of_indexes(state, StateFile::state, |log, state| {
             let edit = edit(state);

@@ -44,7 +44,7 @@ impl Edit {
     }
 
     /// Of a log that nobody has appended to yet: other processes look at its files.
-    pub(in crate::log) fn as_found(self) -> Self {
+    pub(in crate::log) fn untouched(self) -> Self {
         Self { is_as_found: true, ..self }
     }
 

@@ -92,6 +92,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[LEFT],
     },
     Bug {
+        name: "compaction-wants-room-for-all-that-it-reads",
+        file: "src/log/compaction/rewrite.rs",
+        good: "Err(error) if error.is_disk_full() => true,",
+        bad: "Err(error) if error.is_disk_full() && bytes == 0 => true,",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "compaction-takes-the-last-room",
+        file: "src/segment/new_segment.rs",
+        good: "        if self.is_scarce {\n",
+        bad: "        if self.is_scarce && self.buffer.is_empty() {\n",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "room-of-index-files-is-tried-once",
+        file: "src/log/retain/removal.rs",
+        good: "const PARTS: usize = 4;",
+        bad: "const PARTS: usize = 1;",
+        caught_by: &[tests("lib", &["log::tests::removal::a_deletion_on_a_full_disk_failed"])],
+    },
+    Bug {
         name: "full-disk-is-asked-for-space-ahead-by-each-append",
         file: "src/segment/ahead.rs",
         good: "self.silent_to = end + UNASKED;",
