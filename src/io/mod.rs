@@ -17,6 +17,7 @@ mod descriptors;
 mod directory;
 mod file;
 mod id;
+mod leads;
 #[cfg(target_os = "linux")]
 mod listing;
 mod lock_file;
@@ -44,6 +45,7 @@ pub(crate) use descriptors::{descriptor_limit, most_held};
 pub(crate) use directory::{Directory, Guard, Link};
 pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
+pub(crate) use leads::Leads;
 pub(crate) use maps::MapSlot;
 pub(crate) use names::{NEW, Names, PublishFailure};
 pub use os::OsFileSystem;

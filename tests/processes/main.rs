@@ -41,4 +41,5 @@ mod workers_killed;
 mod workers_lost;
 mod workers_model;
 mod workers_passed;
+mod workers_waited;
 mod world;
