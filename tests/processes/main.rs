@@ -18,6 +18,7 @@ mod common;
 mod commits;
 mod crowded;
 mod ends;
+mod folds;
 mod frozen;
 mod groups;
 mod hooked;

@@ -14,6 +14,7 @@ mod durable;
 mod elsewhere;
 mod ends;
 mod followers;
+mod once;
 mod runtimes;
 mod wakes;
 
