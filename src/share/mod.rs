@@ -35,6 +35,7 @@ mod once_later;
 mod owed;
 mod pace;
 mod participant;
+mod passed;
 mod positions;
 mod put_back;
 mod queue;
