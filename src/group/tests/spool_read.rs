@@ -21,14 +21,20 @@ fn record(group: &str, partition: u32, offset: Offset) -> SpooledRecord {
     SpooledRecord { key: entry.key, value: entry.value }
 }
 
-/// What was committed, by group and partition; the lowest of each partition.
-fn adds_up(read: &SpoolRead) -> (Vec<(String, u32, Offset)>, Vec<Option<Offset>>) {
+#[derive(Debug, PartialEq)]
+struct AddsUp {
+    /// Group, partition, offset.
+    committed: Vec<(String, u32, Offset)>,
+    lowest: Vec<Option<Offset>>,
+}
+
+fn adds_up(read: &SpoolRead) -> AddsUp {
     let at = |change: &Change| {
         let offset = change.commit.as_ref().unwrap().at.offset;
         (change.group.to_string(), change.place.partition(), offset)
     };
     let lowest = (0..3).map(|partition| read.lowest(&TopicPartition::new("orders", partition), 1));
-    (read.commits().map(at).collect(), lowest.collect())
+    AddsUp { committed: read.commits().map(at).collect(), lowest: lowest.collect() }
 }
 
 impl Process {
