@@ -7,9 +7,8 @@ use std::task::{Context, Poll};
 use crate::consumer::commit::AtOs;
 use crate::consumer::consumer::Consumer;
 use crate::error::Result;
-use crate::log::{MOST_LOOKS, Patience};
+use crate::log::{MOST_LOOKS, Patience, once};
 use crate::topic::{Durable, Records};
-use crate::upkeep::once;
 
 /// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
 ///

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::io::Deadline;
-use crate::log::{MOST_LOOKS, Signal};
+use crate::log::{MOST_LOOKS, Signal, once};
 use crate::share::message::Messages;
 use crate::share::worker::{SHORTEST_SLEEP_MS, Worker};
 use crate::types::Timestamp;
-use crate::upkeep::{Chore, Reason, Ticket, once};
+use crate::upkeep::{Chore, Reason, Ticket};
 
 /// Wakes a worker's task when a lock or a delay is over.
 #[derive(Debug)]

@@ -5,10 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{MOST_LOOKS, Patience};
+use crate::log::{MOST_LOOKS, Patience, once};
 use crate::stream::reader::EventReader;
 use crate::topic::Records;
-use crate::upkeep::once;
 
 /// The next events of an [`EventReader`]: [`EventReader::next`]. Dropped before it is ready it has taken nothing.
 ///

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{Log, MOST_LOOKS, Patience, Signal};
+use crate::log::{Log, MOST_LOOKS, Patience, Signal, once};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
-use crate::upkeep::once;
 
 /// What a reader that waits has raised.
 #[derive(Debug)]

@@ -4,14 +4,12 @@
 
 mod agenda;
 mod line;
-mod once;
 mod otherwise;
 mod side_by_side;
 mod tasks;
 
 pub(crate) use agenda::{Agenda, Chore, Due, MaintenanceHold, Reason};
 pub(crate) use line::Ticket;
-pub(crate) use once::once;
 pub(crate) use otherwise::Otherwise;
 pub(crate) use side_by_side::side_by_side;
 pub(crate) use tasks::{Waiting, Waking};

@@ -26,7 +26,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "future-that-was-ready-works-on",
-        file: "src/upkeep/once.rs",
+        file: "src/log/once.rs",
         good: "    *is_over = polled.is_ready();\n",
         bad: "",
         caught_by: &[tests("tasks", &["once::"])],
