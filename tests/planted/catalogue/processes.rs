@@ -298,8 +298,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "reader-that-is-dropped-keeps-its-groups",
         file: "src/store/reader.rs",
-        good: "Spool::new(root.clone(), Some(locks.clone()), SpoolRole::Guest);",
-        bad: "Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);",
+        good: "Spool::of_guest(root.clone(), locks.clone(), &guest);",
+        bad: "Spool::of_guest(root.clone(), guest.locks(), &guest);",
         caught_by: &[GROUPS],
     },
     Bug {
