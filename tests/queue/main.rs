@@ -74,6 +74,8 @@ mod power;
 #[cfg(test)]
 mod redriven;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod timers;
@@ -81,5 +83,7 @@ mod timers;
 mod together;
 #[cfg(test)]
 mod undecided;
+#[cfg(test)]
+mod words;
 #[cfg(test)]
 mod world;
