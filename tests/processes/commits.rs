@@ -288,6 +288,7 @@ fn figures_and_members_elsewhere_read_again_and_again_all_commits_that_wait() {
     let mut member = other.consumer("shipping").unwrap();
     read("subscribe", &mut || member.subscribe([ORDERS]).unwrap());
     read("lag of a member", &mut || _ = member.lag().unwrap());
+    drop(member);
     let mut one = reader.consumer("group-7").unwrap();
     one.assign([(ORDERS, 0)]).unwrap();
     one.commit_offsets([((ORDERS, 0).into(), 4)]).unwrap();
