@@ -31,6 +31,7 @@ mod stats;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thinned;
 mod upkeeps;
 mod write;
 

@@ -17,6 +17,7 @@ mod erasure;
 mod folding;
 mod forgetting;
 mod gathered;
+mod gone;
 mod held;
 mod holds;
 mod id_found;

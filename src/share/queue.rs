@@ -9,6 +9,7 @@ use crate::figures::Event;
 use crate::locks::RwLock;
 use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::dead_letters::REDRIVE_HEADER;
+use crate::share::gone::Wanted;
 use crate::share::lanes::Fresh;
 use crate::share::letter::is_letter_of;
 use crate::share::queues::Queues;
@@ -123,7 +124,7 @@ impl Queue {
         // What retention has taken is nobody's to deliver.
         let gone = inner.state.skip_to(place.partition.start());
         inner.counters.lost += gone;
-        self.queues.expire(&mut inner, (&place.partition, &self.group), now);
+        self.queues.end_gone(&mut inner, (&place.partition, &self.group), (Wanted::TakenOut, now));
         Ok((inner, now))
     }
 
