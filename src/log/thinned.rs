@@ -42,9 +42,8 @@ impl Thinned {
         if since > places.len() {
             return Some(0..Offset::MAX);
         }
-        let hull = |one: Range<Offset>, other: Range<Offset>| {
-            one.start.min(other.start)..one.end.max(other.end)
-        };
+        let hull =
+            |one: Range<Offset>, other: Range<Offset>| one.start.min(other.start)..one.end.max(other.end);
         places.iter().rev().take(since).cloned().reduce(hull)
     }
 }

@@ -99,8 +99,7 @@ fn missing_in(
         if slices.is_empty() && reader.position() <= last {
             return Err(partition.log().out_of_range(reader.position()));
         }
-        let records =
-            Records::new(vec![PartitionRecords::new(partition.topic_partition().clone(), slices)]);
+        let records = Records::new(vec![PartitionRecords::new(partition.topic_partition().clone(), slices)]);
         for offset in records.iter().map(|record| record.offset()).take_while(|offset| *offset <= last) {
             if next < offset {
                 gone.push((next, offset - 1));
@@ -138,8 +137,7 @@ impl SharePartition {
 
     /// These have no record: what waits is done, what is out is when it comes back. What was set aside stays so: nobody knows what was written of it.
     fn note_gone(&mut self, first: Offset, last: Offset) {
-        let parts: Vec<(Offset, Run)> =
-            self.runs.from(first).take_while(|(from, _)| *from <= last).collect();
+        let parts: Vec<(Offset, Run)> = self.runs.from(first).take_while(|(from, _)| *from <= last).collect();
         for (from, run) in parts {
             let (from, to) = (from.max(first), run.last.min(last));
             match run.state {

@@ -14,6 +14,44 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "message-that-was-erased-keeps-its-delay",
+        file: "src/share/gone.rs",
+        good: "_ => self.finish(from, to, DeliveryState::Archived),",
+        bad: "_ => {}",
+        caught_by: &[tests(
+            "queue",
+            &["gone::a_message_that_was_erased_kept", "gone::a_message_that_was_compacted"],
+        )],
+    },
+    Bug {
+        name: "message-that-was-erased-while-it-was-out-has-a-delay",
+        file: "src/share/gone.rs",
+        good: "self.gone.insert((from, to)),",
+        bad: "{}",
+        caught_by: &[tests("queue", &["gone::a_message_that_was_erased_while"])],
+    },
+    Bug {
+        name: "limit-counts-what-was-erased-since-it-was-counted",
+        file: "src/share/backlog.rs",
+        good: "        backlog.forget_thinned(partition);\n",
+        bad: "",
+        caught_by: &[tests("queue", &["gone::a_limit_counted", "gone::a_sender_that_waits"])],
+    },
+    Bug {
+        name: "figures-count-letters-that-were-erased-since-they-were-counted",
+        file: "src/share/letter_count.rs",
+        good: "place.start < self.reader.position()",
+        bad: "place.start > self.reader.position()",
+        caught_by: &[tests("queue", &["gone::figures_counted_a_letter"])],
+    },
+    Bug {
+        name: "place-that-was-rewritten-long-ago-is-forgotten",
+        file: "src/log/thinned.rs",
+        good: "return Some(0..Offset::MAX);",
+        bad: "return None;",
+        caught_by: &[tests("lib", &["thinned::"])],
+    },
+    Bug {
         name: "worker-whose-highest-topic-fails-hands-out-nothing-of-the-others",
         file: "src/share/worker.rs",
         good: "failures.extend(look.failure.map(|failure| (number, failure)));",
