@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::log::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
-use crate::share::queue::is_sent_to;
 use crate::share::runs::length;
+use crate::share::sent_back::is_sent_to;
 use crate::topic::{Partition, PartitionRecords, Records};
 use crate::types::Offset;
 
@@ -91,7 +91,8 @@ impl Backlog {
             let is_end = slices.is_empty();
             let records =
                 Records::new(vec![PartitionRecords::new(partition.topic_partition().clone(), slices)]);
-            for record in records.iter().filter(|record| is_sent_to(record, group)) {
+            let of = (partition.topic_id(), group);
+            for record in records.iter().filter(|record| is_sent_to(record, of)) {
                 self.add(next, record.offset() - 1);
                 next = record.offset() + 1;
             }

@@ -108,7 +108,7 @@ impl EnqueuerBuilder {
         queues.topics.check_open()?;
         let topic = queues.topics.get(&topic)?;
         refuse_write(topic.is_internal(), topic.name())?;
-        limits.iter().try_for_each(|limit| check_group(&limit.group))?;
+        limits.iter().try_for_each(|limit| check_group(&limit.group, topic.name()))?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
             return Err(Error::invalid("a queue drops no message to make room for another"));
         }

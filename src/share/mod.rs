@@ -48,6 +48,7 @@ mod runs;
 mod schedule;
 mod seen_queues;
 mod selection;
+mod sent_back;
 mod settings;
 mod share_partition;
 mod slot;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use annals::{CleanupPolicy, Enqueuer, Error, QueueStats, Record, TopicConfig, WhenFull};
+use annals::stats::QueueStats;
+use annals::{CleanupPolicy, Enqueuer, Error, Record, TopicConfig, WhenFull};
 
 use crate::world::{World, take, values};
 

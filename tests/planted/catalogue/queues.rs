@@ -14,6 +14,34 @@ const STATES: Tests = tests("lib", &["share::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "copy-of-what-was-sent-back-is-for-its-group-alone",
+        file: "src/share/sent_back.rs",
+        good: ".is_none_or(|header| topic_id(header.value) == Some(topic));",
+        bad: ".is_none_or(|header| topic_id(header.value) == Some(topic) || true);",
+        caught_by: &[tests("queue", &["passed::a_message_that_was_sent_back_and_passed_on"])],
+    },
+    Bug {
+        name: "letter-that-was-erased-is-sent-back",
+        file: "src/share/participant.rs",
+        good: "inner.state.gone.has(*offset)",
+        bad: "inner.state.gone.has(*offset) && false",
+        caught_by: &[tests("queue", &["erased::a_letter_that_was_taken"])],
+    },
+    Bug {
+        name: "queue-of-a-group-whose-letters-have-no-name",
+        file: "src/share/queues.rs",
+        good: "owner: owner(&group.into(), Some(topic)) };",
+        bad: "owner: owner(&group.into(), topic.get(..0).filter(|_| false)) };",
+        caught_by: &[tests("queue", &["letters_of_names::a_queue_of_a_group"])],
+    },
+    Bug {
+        name: "lock-that-is-cut-short-wakes-nobody",
+        file: "src/share/answers.rs",
+        good: "        if ends_earlier {\n",
+        bad: "        if ends_earlier && false {\n",
+        caught_by: &[tests("queue", &["answers::a_worker_waited_for_the_end"])],
+    },
+    Bug {
         name: "message-that-was-erased-keeps-its-delay",
         file: "src/share/gone.rs",
         good: "_ => self.finish(from, to, DeliveryState::Archived),",
@@ -441,16 +469,16 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "sent-back-to-everybody",
-        file: "src/share/queue.rs",
-        good: "last.is_none_or(|header| header.value == Some(group.as_bytes()))",
-        bad: "last.is_none_or(|header| header.value == Some(group.as_bytes()) || true)",
+        file: "src/share/sent_back.rs",
+        good: "!was_here || last.value == Some(group.as_bytes())",
+        bad: "true",
         caught_by: &[tests("queue", &["letters::"])],
     },
     Bug {
         name: "sent-back-to-nobody-who-has-its-letter",
-        file: "src/share/queue.rs",
-        good: "let last = record.headers().last().filter(|header| header.key == REDRIVE_HEADER);",
-        bad: "let last = record.headers().filter(|header| header.key == REDRIVE_HEADER).last();",
+        file: "src/share/sent_back.rs",
+        good: "        before = last.replace(header);\n",
+        bad: "        if header.key == GROUP_HEADER {\n            before = last.replace(header);\n        }\n",
         caught_by: &[tests("queue", &["letters::"])],
     },
     Bug {
