@@ -345,7 +345,8 @@ pub use topic::{
     Partitioner, RecordMetadata, RecordRef, Records, RecordsIter, Topic, TopicConfig, TopicView,
 };
 pub use transaction::{
-    Committed, CommittedBatch, Committing, NamedAppend, NamedProducer, Transaction, TransactionBuilder,
+    AbortOutcome, Committed, CommittedBatch, Committing, NamedAppend, NamedProducer, Transaction,
+    TransactionBuilder,
 };
 pub use types::{
     Condition, Durability, Expected, Header, NO_TIMESTAMP, Offset, Query, Record, Timestamp, TopicPartition,

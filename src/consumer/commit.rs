@@ -62,6 +62,8 @@ impl Consumer {
             return Err(Error::config("group.id", "", "offsets are committed for a group"));
         };
         self.topics.check_open()?;
+        // What a transaction that is over had is to come again.
+        self.endings.is_claimed();
         if self.endings.goes_back() {
             return Err(Error::invalid(format!(
                 "the consumer of group {:?} goes back, for a transaction with its offsets took no effect: poll it before its offsets are committed",

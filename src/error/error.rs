@@ -210,6 +210,13 @@ pub enum Error {
         name: String,
     },
 
+    /// [`Store::abort_transaction`](crate::Store::abort_transaction) has aborted the transaction: nothing of it takes effect. Another may begin under the name.
+    #[error("transaction {name}: it was aborted from outside")]
+    TransactionAborted {
+        /// The name of the transaction.
+        name: String,
+    },
+
     /// A partition was full whose oldest records go, and the transaction had written there and was not decided. It was aborted:
     /// nothing of it takes effect.
     #[error("transaction {name}: it was in the way of newer records in {partition}, and was aborted")]

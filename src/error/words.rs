@@ -7,6 +7,10 @@ pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
         format!(
             "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
         )
+    } else if topic.starts_with("__") {
+        format!(
+            "unknown topic {topic:?}: one of the store's own is there once the store has written to it, any other after create_topic or ensure_topic"
+        )
     } else {
         format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
     }

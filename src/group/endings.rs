@@ -15,6 +15,8 @@ pub(crate) struct Endings {
     process: Process,
     /// A transaction holds the positions: nobody else commits them.
     is_claimed: AtomicBool,
+    /// That one. Locked alone, or under `untaken`.
+    claimed: Mutex<Option<Arc<Claimed>>>,
     is_there: AtomicBool,
     untaken: Mutex<Ending>,
     /// Partitions in which the consumer was set to another place since a transaction was given its positions.
@@ -39,31 +41,77 @@ pub(crate) struct Done {
     pub(crate) is_of_all: bool,
 }
 
-/// The positions of a consumer are a transaction's, until this is dropped.
+/// Whether a transaction can take effect no more, as it was fenced or aborted by another than its holder, who may never let go of it. Set once, and
+/// not while it is being committed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IsOver(Arc<AtomicBool>);
+
+impl IsOver {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The positions of a consumer are a transaction's, until this is dropped, or that is known to be over.
 #[derive(Debug)]
 pub(super) struct Claim {
     endings: Arc<Endings>,
+    claimed: Arc<Claimed>,
+}
+
+/// What is known of the transaction.
+#[derive(Debug)]
+struct Claimed {
     /// Nobody can say how it ends.
     is_open_ended: AtomicBool,
     has_applied: AtomicBool,
+    is_over: IsOver,
 }
 
 impl Endings {
     /// `None` while another transaction has them.
-    pub(super) fn claim(self: &Arc<Self>) -> Option<Claim> {
+    pub(super) fn claim(self: &Arc<Self>, is_over: &IsOver) -> Option<Claim> {
+        let mut known = self.claimed.lock();
         if self.is_claimed.swap(true, Ordering::AcqRel) {
             return None;
         }
-        Some(Claim {
-            endings: Arc::clone(self),
-            is_open_ended: AtomicBool::new(false),
-            has_applied: AtomicBool::new(false),
-        })
+        let (is_open_ended, has_applied) = (AtomicBool::new(false), AtomicBool::new(false));
+        let claimed = Arc::new(Claimed { is_open_ended, has_applied, is_over: is_over.clone() });
+        *known = Some(Arc::clone(&claimed));
+        Some(Claim { endings: Arc::clone(self), claimed })
     }
 
-    /// Whether a transaction has the positions.
+    /// Whether a transaction has the positions. One that is over has them no more.
     pub(crate) fn is_claimed(&self) -> bool {
-        self.is_claimed.load(Ordering::Acquire)
+        if !self.is_claimed.load(Ordering::Acquire) {
+            return false;
+        }
+        let claimed = self.claimed.lock().clone();
+        match claimed {
+            Some(claimed) if claimed.is_over.get() => {
+                self.let_go(&claimed);
+                false
+            }
+            claimed => claimed.is_some(),
+        }
+    }
+
+    /// The positions are that transaction's no more: the first of those who say so is heard.
+    fn let_go(&self, by: &Arc<Claimed>) {
+        let (mut untaken, mut claimed) = (self.untaken.lock(), self.claimed.lock());
+        if !claimed.as_ref().is_some_and(|claimed| Arc::ptr_eq(claimed, by)) {
+            return;
+        }
+        *claimed = None;
+        if !by.has_applied.load(Ordering::Acquire) && !by.is_open_ended.load(Ordering::Acquire) {
+            untaken.goes_back = true;
+        }
+        self.is_there.store(true, Ordering::Release);
+        self.is_claimed.store(false, Ordering::Release);
     }
 
     /// Whether the consumer has still to go back.
@@ -88,7 +136,7 @@ impl Endings {
         if let Some(done) = untaken.done.get_mut(place) {
             done.is_of_all = false;
         }
-        if self.is_claimed() {
+        if self.is_claimed.load(Ordering::Acquire) {
             self.moved.lock().insert(place.clone());
         }
     }
@@ -100,6 +148,8 @@ impl Endings {
 
     /// What came since the last call.
     pub(crate) fn take(&self) -> Option<Ending> {
+        // One that is over says so here.
+        self.is_claimed();
         self.is_there.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.untaken.lock()))
     }
 }
@@ -120,12 +170,12 @@ impl Claim {
                 .done
                 .insert(place.clone(), Done { partition: partition.clone(), offset: *offset, is_of_all });
         }
-        self.has_applied.store(true, Ordering::Release);
+        self.claimed.has_applied.store(true, Ordering::Release);
     }
 
     /// Whether they were shows when the store is opened again.
     pub(super) fn note_unknown(&self) {
-        self.is_open_ended.store(true, Ordering::Release);
+        self.claimed.is_open_ended.store(true, Ordering::Release);
     }
 }
 
@@ -134,12 +184,6 @@ impl Drop for Claim {
         if !self.endings.process.is_current() {
             return;
         }
-        let (has_applied, is_open_ended) =
-            (self.has_applied.load(Ordering::Acquire), self.is_open_ended.load(Ordering::Acquire));
-        if !has_applied && !is_open_ended {
-            self.endings.untaken.lock().goes_back = true;
-        }
-        self.endings.is_there.store(true, Ordering::Release);
-        self.endings.is_claimed.store(false, Ordering::Release);
+        self.endings.let_go(&self.claimed);
     }
 }

@@ -27,7 +27,7 @@ mod unreadable;
 pub(crate) use commit::{CommitKind, CommitRequest, LeftOut, is_for_good};
 pub use committed::CommittedOffset;
 pub(crate) use consumed::{Consumed, OtherReaders};
-pub(crate) use endings::{Done, Endings};
+pub(crate) use endings::{Done, Endings, IsOver};
 pub(crate) use group::{Group, Owned};
 pub(crate) use groups::Groups;
 pub use groups::OffsetReset;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::group::commit::check_range;
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, Committed, CommittedOffset};
-use crate::group::endings::{Claim, Endings};
+use crate::group::endings::{Claim, Endings, IsOver};
 use crate::group::group::{Group, Members};
 use crate::group::groups::Groups;
 use crate::group::taken::TakenGroup;
@@ -51,6 +51,8 @@ pub(crate) struct Beyond {
 pub(crate) struct PendingOffsets {
     groups: Arc<Groups>,
     pending: Vec<Claimed>,
+    /// Whether the transaction is.
+    is_over: IsOver,
 }
 
 /// Positions, and that nobody else commits them meanwhile.
@@ -61,8 +63,8 @@ struct Claimed {
 }
 
 impl PendingOffsets {
-    pub(crate) fn new(groups: &Arc<Groups>) -> Self {
-        Self { groups: Arc::clone(groups), pending: Vec::new() }
+    pub(crate) fn new(groups: &Arc<Groups>, is_over: IsOver) -> Self {
+        Self { groups: Arc::clone(groups), pending: Vec::new(), is_over }
     }
 
     /// Whether nothing was read of the partition that follows the earlier position.
@@ -88,7 +90,7 @@ impl PendingOffsets {
         if self.pending.iter().any(|other| other.pending.group.name() == name) {
             return Err(two_of_one_group(name));
         }
-        let Some(claim) = endings.claim() else {
+        let Some(claim) = endings.claim(&self.is_over) else {
             return Err(Error::invalid(format!(
                 "another transaction holds the offsets of this consumer of group {name:?}: commit or drop it first"
             )));

@@ -12,6 +12,8 @@ use crate::types::Timestamp;
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Unix milliseconds. It may jump in either direction. What waits for a time of it, a lock, a delay, a schedule, goes on within a second of a
     /// jump forward.
+    ///
+    /// Asked while locks of the store are held: it must not call the store, or that call, and this one, may wait for ever.
     fn now(&self) -> Timestamp;
 }
 

@@ -65,6 +65,8 @@ impl fmt::Debug for DirectoryLock {
 ///
 /// A new name, a rename and a removal survive a power cut only after [`sync_dir`](FileSystem::sync_dir) of the directory
 /// that holds it; bytes and lengths only after [`sync_data`](FileHandle::sync_data) of the handle that wrote them.
+///
+/// It is called while locks of the store are held: it must not call the store, or that call, and this one, may wait for ever.
 pub trait FileSystem: fmt::Debug + Send + Sync {
     /// Opens a regular file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>>;

@@ -72,6 +72,13 @@ struct State {
     task: Option<(Waker, Arc<Waking>)>,
 }
 
+impl State {
+    /// Whether nothing is to be kept: it was not raised since, and the waker that it has wakes the same task.
+    fn is_known(&self, seen: u64, waker: &Waker) -> bool {
+        self.raised == seen && self.task.as_ref().is_some_and(|(known, _)| known.will_wake(waker))
+    }
+}
+
 impl Signal {
     /// The count to hand to [`wait`](Self::wait) or [`poll_raised`](Self::poll_raised). Read it before looking for what may be
     /// there already.
@@ -140,18 +147,26 @@ impl Signal {
     /// Ready when the count is another than `seen`; else the next raise wakes the task. It replaces a task that waited before.
     pub(crate) fn poll_raised(&self, seen: u64, waker: &Waker, waking: &Arc<Waking>) -> Result<Poll<()>> {
         waking.start()?;
+        if self.state.lock().is_known(seen, waker) {
+            return self.poll_elsewhere();
+        }
+        // Under no lock: what a waker does to be copied is the executor's, and may come back to this signal.
+        let own = (waker.clone(), Arc::clone(waking));
         // Compared and kept under one lock: a raise comes before both, or finds the waker.
         let mut state = self.state.lock();
         if state.raised != seen {
+            drop(state);
             return Ok(Poll::Ready(()));
         }
-        let left = match &mut state.task {
-            Some((known, _)) if known.will_wake(waker) => None,
-            task => task.replace((waker.clone(), Arc::clone(waking))),
-        };
+        let left = state.task.replace(own);
         drop(state);
         // It may be the last of its task, and then drop what that has.
         drop(left);
+        self.poll_elsewhere()
+    }
+
+    /// The rest of it, once the waker is kept.
+    fn poll_elsewhere(&self) -> Result<Poll<()>> {
         if let Some(elsewhere) = self.elsewhere.get() {
             // In this order: what is shown before the look is found there, and what comes after it rings the bell.
             elsewhere.guest.listen(Weak::<Self>::clone(&elsewhere.signal))?;

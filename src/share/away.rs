@@ -58,6 +58,11 @@ impl Away {
     pub(super) fn at_home() -> Self {
         Self::default()
     }
+
+    /// The owner as it is seen from another process, and the files that it takes over; none at home.
+    pub(super) fn elsewhere(&self) -> Option<(&Guest, &StepFiles)> {
+        Some((&**self.guest.as_ref()?, &**self.files.get()?))
+    }
 }
 
 impl Queues {
@@ -284,6 +289,17 @@ impl StepFiles {
     pub(super) fn write(&self, slot: &Slot, inner: &SlotInner, batches: &[StateBatch]) -> Result<()> {
         let step = Step::Update(update(Some(inner.state.start()), batches.to_vec()));
         self.append(&slot.steps, (&[record(&slot.name, &step)?], &[]))
+    }
+
+    /// The same, if `still` says so when nobody else can change the file. Says whether it was written.
+    pub(super) fn write_if(
+        &self,
+        slot: &Slot,
+        inner: &SlotInner,
+        (batches, still): (&[StateBatch], impl FnOnce() -> bool),
+    ) -> Result<bool> {
+        let step = Step::Update(update(Some(inner.state.start()), batches.to_vec()));
+        self.append_if(&slot.steps, (&[record(&slot.name, &step)?], &[]), still)
     }
 
     /// Writes where a new state begins, durably.

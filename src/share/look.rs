@@ -14,7 +14,7 @@ use crate::topic::{OwnedRecord, PartitionRecords, Records};
 use crate::types::{Offset, Timestamp};
 
 /// What is stored of offsets that are no messages of the queue.
-const PASSED_OVER: (DeliveryState, i16) = (DeliveryState::Archived, 0);
+pub(super) const PASSED_OVER: (DeliveryState, i16) = (DeliveryState::Archived, 0);
 
 /// A message that is handed out.
 #[derive(Debug)]
@@ -226,6 +226,9 @@ impl Queue {
         self.queues.states.write(&place.slot, inner, (&batches, now))?;
         let noted = if is_new { Some(reading.next) } else { end_again };
         noted.into_iter().for_each(|end| inner.state.noted(end));
+        if batches.is_empty() {
+            self.tell_passed_over(place, inner, (&reading.fresh, reading.next));
+        }
         inner.keep(batches);
         Ok(())
     }

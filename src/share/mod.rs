@@ -36,6 +36,7 @@ mod once_later;
 mod owed;
 mod pace;
 mod participant;
+mod passed;
 mod positions;
 mod put_back;
 mod queue;

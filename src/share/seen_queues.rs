@@ -27,7 +27,7 @@ const MOST_LOOKED_AT: u64 = 1000;
 /// delay is over is in the memory of the process that works on it alone, and so are its counts since it has opened the store
 /// ([`QueueStats`](crate::stats::QueueStats)). Where a partition has more than 1,000 offsets from the first message on that is not done,
 /// those without a record and what was sent back for another group count as messages, until a worker has passed over them and was handed one that
-/// follows; but not among dead letters.
+/// follows, or has passed over them in another process than the owner's; but not among dead letters.
 ///
 /// ```
 /// # use annals::{Record, Store, StoreReader, TopicConfig};

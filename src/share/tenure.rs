@@ -56,12 +56,21 @@ impl StepFiles {
     }
 
     /// Appends one step, all or nothing. `owed` are the letters that it owes.
-    pub(super) fn append(
+    pub(super) fn append(&self, name: &str, step: (&[SpooledRecord], &[(SlotName, Offset)])) -> Result<()> {
+        self.append_if(name, step, || true).map(drop)
+    }
+
+    /// The same, if `still` says so when nobody else can change the file. Says whether it was appended.
+    pub(super) fn append_if(
         &self,
         name: &str,
         (records, owed): (&[SpooledRecord], &[(SlotName, Offset)]),
-    ) -> Result<()> {
+        still: impl FnOnce() -> bool,
+    ) -> Result<bool> {
         self.with_tenure(name, |tenure| {
+            if !still() {
+                return Ok(false);
+            }
             let frame = encode_spooled(records);
             if tenure.end.saturating_add(frame.len()) > self.bounds.full {
                 return Err(self.full(name));
@@ -69,7 +78,7 @@ impl StepFiles {
             tenure.write(&frame)?;
             tenure.owed.extend(owed.iter().cloned());
             self.merge_if_due(name, tenure);
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::group::{Beyond, Group, Pending, PendingOffsets};
+use crate::group::{Beyond, Group, IsOver, Pending, PendingOffsets};
 use crate::log::TransactionId;
 use crate::share::held::{Held, step_for};
 use crate::share::holds::Holds;
@@ -132,7 +132,10 @@ impl Holds {
         let (untouched, touched) = (BTreeMap::new(), BTreeMap::new());
         let (member, endings, _taken) = (None, None, None);
         let pending = Pending { group, member, positions, untouched, touched, endings, beyond, _taken };
-        tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;
+        tx.take_part(
+            || PendingOffsets::new(&self.groups, IsOver::default()),
+            |offsets| offsets.set(pending),
+        )?;
         tx.commit()?;
         step.say(number, moved);
         Ok(())

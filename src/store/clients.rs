@@ -8,7 +8,7 @@ use crate::log::EraseReport;
 use crate::producer::{Producer, ProducerBuilder};
 use crate::share::{DeadLetters, EnqueuerBuilder, QueueBuilder, Schedule, Worker};
 use crate::store::store::Store;
-use crate::transaction::{NamedProducer, Transaction, TransactionBuilder};
+use crate::transaction::{AbortOutcome, NamedProducer, Transaction, TransactionBuilder};
 
 impl Store {
     /// A producer with the default settings: records are in the operating system's hands when `send` returns.
@@ -34,6 +34,34 @@ impl Store {
     /// Begins a transaction with other settings.
     pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
+    }
+
+    /// Aborts one transaction of which some is written and nothing is decided, and none that comes after it under its name: for those who look after a
+    /// store, as Kafka's `Admin.abortTransaction`. [`StoreStats::open_transactions`](crate::stats::StoreStats::open_transactions) says which there are.
+    /// Where nothing of it is to be aborted any more nothing happens, and the answer says why. Waits for no call of the transaction; ends of it are
+    /// written into its partitions, which may wait for a write that is under way.
+    ///
+    /// ```
+    /// # use annals::{AbortOutcome, Error, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.create_topic("orders", TopicConfig::new())?;
+    /// let mut import = store.transaction_builder("import").buffer_bytes(0).begin()?;
+    /// import.send(Record::to("orders").value("2 apples"))?; // written as it comes, and then its program hangs
+    ///
+    /// let stuck = &store.stats()?.open_transactions[0];
+    /// let abort = || store.abort_transaction(stuck.producer_id, stuck.producer_epoch);
+    /// assert_eq!(abort()?, AbortOutcome::Aborted);
+    /// assert_eq!(abort()?, AbortOutcome::Over);
+    /// assert!(matches!(import.commit(), Err(Error::TransactionAborted { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreClosed`](crate::Error::StoreClosed).
+    pub fn abort_transaction(&self, producer_id: i64, producer_epoch: i16) -> Result<AbortOutcome> {
+        let _work = self.work()?;
+        Ok(self.inner.transactions.abort_open(producer_id, producer_epoch))
     }
 
     /// The producer of that name, which knows what it has sent, also in earlier lives of the store.

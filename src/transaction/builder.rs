@@ -13,6 +13,8 @@ use crate::types::Durability;
 
 /// Kafka's `transaction.max.timeout.ms`.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// With less none could ever be committed that is written as it comes.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 /// Kafka writes names with a 16-bit length; those of producers are longer by what tells them from others.
 const NAME_MOST_BYTES: usize = 32_000;
 
@@ -94,7 +96,7 @@ impl TransactionBuilder {
     /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, for
     /// readers wait for it. Its calls look at the time themselves, a commit first of all: one that is called in time takes effect, however long it takes. Where
     /// no call comes the store's maintenance ends it, within about a second; after [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand)
-    /// that is [`Store::maintain`](crate::Store::maintain). Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at most 15.
+    /// that is [`Store::maintain`](crate::Store::maintain). Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at least a millisecond, at most 15 minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
@@ -124,11 +126,11 @@ impl TransactionBuilder {
         shared.check_process()?;
         shared.topics.check_open()?;
         check_transaction_name(&name)?;
-        if settings.timeout > LONGEST_TIMEOUT {
+        if !(SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&settings.timeout) {
             let millis = settings.timeout.as_millis();
-            return Err(Error::config("transaction.timeout.ms", millis, "at most 900000"));
+            return Err(Error::config("transaction.timeout.ms", millis, "1 to 900000"));
         }
-        let (named, owner) = shared.take_name(&name)?;
-        Ok(Transaction::new((shared, producer), (named, owner), settings))
+        let owns = shared.take_name(&name)?;
+        Ok(Transaction::new((shared, producer), owns, settings))
     }
 }

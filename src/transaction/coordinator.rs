@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::error::{Error, Result};
-use crate::group::Groups;
+use crate::group::{Groups, IsOver};
 use crate::io::{Clock, Deadline, Process};
 use crate::locks::{AtomicU64, Mutex, Ordering};
 use crate::log::{Holding, PartPlace};
@@ -54,6 +54,15 @@ pub(crate) struct Transactions {
     /// Named producers, once one was asked for.
     producers: Mutex<Option<BTreeMap<String, Registered>>>,
     pub(super) process: Process,
+}
+
+/// A name, as the one has it who goes by it.
+#[derive(Debug)]
+pub(super) struct Owns {
+    pub(super) named: Arc<Named>,
+    pub(super) owner: u64,
+    /// Another has ended his transaction.
+    pub(super) is_over: IsOver,
 }
 
 /// Where something of a transaction was put.
@@ -161,7 +170,7 @@ impl Transactions {
     }
 
     /// Whoever went by the name is fenced from here on, and what it left undecided is aborted.
-    pub(super) fn take_name(self: &Arc<Self>, name: &str) -> Result<(Arc<Named>, u64)> {
+    pub(super) fn take_name(self: &Arc<Self>, name: &str) -> Result<Owns> {
         let named = {
             let mut names = self.names.lock();
             match names.get(name) {
@@ -176,11 +185,12 @@ impl Transactions {
             }
         };
         let owner = self.owners.fetch_add(1, Ordering::Relaxed);
-        let left = named.state.lock().take_over(owner);
+        let is_over = IsOver::default();
+        let left = named.state.lock().take_over(owner, &is_over);
         if let Some(open) = left {
             self.give_up(&named, open);
         }
-        Ok((named, owner))
+        Ok(Owns { named, owner, is_over })
     }
 
     /// The producer of that name. It is durable before it is used: or the name would be another's after a power cut, and
@@ -252,6 +262,9 @@ impl Transactions {
             if outcome.is_err() {
                 self.give_up_open(deciding.named, &mut state);
             }
+            if matches!(outcome, Err(Error::Undecided { .. })) {
+                deciding.named.leave_open();
+            }
             return outcome;
         }
     }
@@ -285,12 +298,11 @@ impl Transactions {
         state: &'s mut NameState,
         deciding: &Deciding<'_>,
     ) -> &'s mut OpenParts {
-        state.open.get_or_insert_with(|| OpenParts {
-            began: self.now(),
-            producer: deciding.named.take_producer(),
-            places: BTreeMap::new(),
-            deadline: Deadline::after(deciding.settings.timeout),
-            commits: false,
+        state.open.get_or_insert_with(|| {
+            let (began, producer) = (self.now(), deciding.named.take_producer());
+            deciding.named.begin(producer, began);
+            let deadline = Deadline::after(deciding.settings.timeout);
+            OpenParts { began, producer, places: BTreeMap::new(), deadline, commits: false }
         })
     }
 }

@@ -92,7 +92,11 @@ impl Transactions {
     /// The same where a panic has come by in the middle of a commit.
     pub(super) fn abandon(&self, named: &Named, owner: u64) {
         let mut state = named.state.lock();
-        let open = if state.check(owner, &named.name).is_ok() { state.open.take() } else { None };
+        let is_its = state.check(owner, &named.name).is_ok();
+        let open = if is_its { state.open.take() } else { None };
+        if is_its {
+            named.leave_open();
+        }
         drop(state);
         if let Some(mut open) = open {
             self.give_up_later(&mut open);

@@ -9,7 +9,7 @@ const LAST_EPOCH: i16 = i16::MAX - 1;
 
 /// A producer id in one of its epochs: names one transaction, in every partition.
 ///
-/// Ids are random, of 62 bits. Nobody has to note which were given out, and those of a cluster, which are counted from 0, are
+/// Ids are random, of 62 bits, the first one of a name; those that it needs beside that follow it. Nobody has to note which were given out, and those of a cluster, which are counted from 0, are
 /// others: files may go there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ProducerId {
@@ -21,6 +21,11 @@ impl ProducerId {
     /// One that nobody else has.
     pub(super) fn fresh() -> Self {
         Self { id: i64::try_from(random_id() >> 66).unwrap_or(i64::MAX), epoch: 0 }
+    }
+
+    /// A new one of the same name: ids of two names do not come near each other.
+    pub(super) fn beside(self) -> Option<Self> {
+        self.id.checked_add(1).map(|id| Self { id, epoch: 0 })
     }
 
     /// The one for the next transaction, once this one has its end in every partition; `None` when its epochs are used up.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::group::IsOver;
 use crate::io::Deadline;
 use crate::locks::Mutex;
 use crate::topic::Partition;
@@ -20,8 +21,27 @@ pub(super) struct Named {
     pub(super) name: Arc<str>,
     /// Held by whoever writes or decides under the name: a fence comes before that or after it.
     pub(super) state: Mutex<NameState>,
-    /// Producers whose transactions have their ends in every partition. Taken alone, under any lock.
-    idle: Mutex<Vec<ProducerId>>,
+    /// What was begun to be written last under the name, for those who look: also while somebody holds `state`, who may wait for room or for a disk.
+    /// Nothing once nobody can say how that ends. For a moment alone, under any lock.
+    begun: Mutex<Option<Begun>>,
+    /// Taken alone, under any lock.
+    producers: Mutex<Producers>,
+}
+
+/// Who writes the transactions of a name.
+#[derive(Debug, Default)]
+struct Producers {
+    /// Those whose transactions have their ends in every partition.
+    idle: Vec<ProducerId>,
+    /// The last one that was new.
+    newest: Option<ProducerId>,
+}
+
+/// Who writes a transaction, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) producer: ProducerId,
+    pub(super) at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +50,8 @@ pub(super) struct NameState {
     owner: u64,
     /// What that one has written and not decided.
     pub(super) open: Option<OpenParts>,
+    /// What those are told who do not see it themselves.
+    is_over: IsOver,
     /// The last one whose transaction was aborted by the store, and what that one is told.
     ended: Option<(u64, Error)>,
 }
@@ -64,17 +86,38 @@ pub(super) struct Written {
 
 impl Named {
     pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, state: Mutex::default(), idle: Mutex::default() }
+        Self { name, state: Mutex::default(), begun: Mutex::default(), producers: Mutex::default() }
     }
 
-    /// A producer whose transactions have all come to their ends.
+    /// A transaction comes to be written.
+    pub(super) fn begin(&self, producer: ProducerId, at: Timestamp) {
+        *self.begun.lock() = Some(Begun { producer, at });
+    }
+
+    /// Nobody can say before the store is opened again how the last one ends, or whoever has it says so once it is known.
+    pub(super) fn leave_open(&self) {
+        *self.begun.lock() = None;
+    }
+
+    /// The transaction that was begun last, be it over or not.
+    pub(super) fn begun(&self) -> Option<Begun> {
+        *self.begun.lock()
+    }
+
+    /// A producer whose transactions have all come to their ends. New ones have ids side by side, so that those who only read know the name of all by the
+    /// decision of one.
     pub(super) fn take_producer(&self) -> ProducerId {
-        self.idle.lock().pop().unwrap_or_else(ProducerId::fresh)
+        let mut producers = self.producers.lock();
+        producers.idle.pop().unwrap_or_else(|| {
+            let newest = producers.newest.and_then(ProducerId::beside).unwrap_or_else(ProducerId::fresh);
+            producers.newest = Some(newest);
+            newest
+        })
     }
 
     /// The producer's transaction has its end in every partition.
     pub(super) fn give_back(&self, producer: ProducerId) {
-        let mut idle = self.idle.lock();
+        let idle = &mut self.producers.lock().idle;
         if idle.len() < MOST_IDLE {
             idle.extend(producer.next());
         }
@@ -103,7 +146,8 @@ fn is_at_rest(named: &Arc<Named>) -> bool {
 
 impl NameState {
     /// Makes `owner` the one who goes by the name; returns what the last one leaves.
-    pub(super) fn take_over(&mut self, owner: u64) -> Option<OpenParts> {
+    pub(super) fn take_over(&mut self, owner: u64, is_over: &IsOver) -> Option<OpenParts> {
+        std::mem::replace(&mut self.is_over, is_over.clone()).set();
         (self.owner, self.ended) = (owner, None);
         self.open.take()
     }
@@ -131,6 +175,12 @@ impl NameState {
         self.end_if(|open| open.producer.id == producer_id, why)
     }
 
+    /// The same of one that somebody wants to be over.
+    pub(super) fn abort(&mut self, producer: ProducerId, name: &str) -> Option<OpenParts> {
+        let why = || Error::TransactionAborted { name: name.to_owned() };
+        self.end_if(|open| open.producer == producer, why)
+    }
+
     fn end_if(
         &mut self,
         is_over: impl FnOnce(&OpenParts) -> bool,
@@ -140,6 +190,7 @@ impl NameState {
             return None;
         }
         self.ended = Some((self.owner, why()));
+        self.is_over.set();
         self.open.take()
     }
 }

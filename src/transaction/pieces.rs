@@ -20,6 +20,8 @@ pub(super) struct Piece {
     pub(super) partition: Partition,
     /// Never empty.
     records: Vec<OwnedRecord>,
+    /// What the clock showed meanwhile, at the earliest and at the latest.
+    pub(super) given: (Timestamp, Timestamp),
 }
 
 /// All of it.
@@ -34,10 +36,12 @@ impl Pieces {
     pub(super) fn add(&mut self, partition: &Partition, record: &Record<'_>, now: Timestamp) {
         let kept = OwnedRecord::kept(record, partition.topic_partition(), now);
         self.bytes += bytes_of(&kept);
-        let piece = self
-            .by_place
-            .entry(place_of(partition))
-            .or_insert_with(|| Piece { partition: partition.clone(), records: Vec::new() });
+        let piece = self.by_place.entry(place_of(partition)).or_insert_with(|| Piece {
+            partition: partition.clone(),
+            records: Vec::new(),
+            given: (now, now),
+        });
+        piece.given = (piece.given.0.min(now), piece.given.1.max(now));
         piece.records.push(kept);
     }
 

@@ -11,6 +11,9 @@ use crate::transaction::decisions::{DecisionLog, Decisions};
 use crate::transaction::ids::ProducerId;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
+/// Producers of one name that write at the same time have ids that are no further from each other.
+const NEAR: i64 = 1 << 15;
+
 /// How far a transaction without an end is, in Kafka's words.
 ///
 /// ```
@@ -94,10 +97,7 @@ fn stats_of(
     let began = parts.iter().map(|(_, one)| one.timestamp).min().unwrap_or(now);
     let state = parts.iter().map(|(_, one)| one.fate).find(|fate| *fate != Fate::Open);
     parts.sort_by(|(one, _), (other, _)| one.cmp(other));
-    // An id is of one name alone.
-    let first = ProducerId { id: producer.id, epoch: i16::MIN };
-    let last = ProducerId { id: producer.id, epoch: i16::MAX };
-    let name = found.range(first..=last).next().map(|(_, decided)| decided.name.clone());
+    let name = name_of(producer.id, found);
     ReaderTransactionStats {
         name,
         producer_id: producer.id,
@@ -110,4 +110,13 @@ fn stats_of(
         age: Duration::from_millis(u64::try_from(now.saturating_sub(began)).unwrap_or(0)),
         partitions: parts.into_iter().map(|(place, one)| (place, one.first)).collect(),
     }
+}
+
+/// The name of whom a decision tells that is nearest: ids of one name stand side by side, those of two are far from each other.
+fn name_of(id: i64, found: &Decisions) -> Option<String> {
+    let at = |id: i64, epoch: i16| ProducerId { id, epoch };
+    let below = found.range(at(id.saturating_sub(NEAR), i16::MIN)..=at(id, i16::MAX)).next_back();
+    let above = found.range(at(id, i16::MIN)..=at(id.saturating_add(NEAR), i16::MAX)).next();
+    let nearest = below.into_iter().chain(above).min_by_key(|(producer, _)| producer.id.abs_diff(id));
+    nearest.map(|(_, decided)| decided.name.clone())
 }

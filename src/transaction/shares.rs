@@ -14,7 +14,7 @@ use crate::transaction::names::{OpenParts, Written};
 use crate::transaction::pieces::{Pieces, Place, place_of};
 use crate::transaction::resting::Seen;
 use crate::transaction::room::RoomWaits;
-use crate::types::Record;
+use crate::types::{Record, Timestamp};
 
 /// What is to be appended, and what has to hold for it.
 pub(super) struct Gathered<'a> {
@@ -41,6 +41,8 @@ struct Share<'a> {
     records: Vec<Record<'a>>,
     base_sequence: i32,
     bytes: u64,
+    /// What the clock showed while records of the program's own were given.
+    given: Option<(Timestamp, Timestamp)>,
     /// A condition is about it.
     is_looked_at: bool,
 }
@@ -53,6 +55,7 @@ impl Share<'_> {
             records: Vec::new(),
             base_sequence: 0,
             bytes: 0,
+            given: None,
             is_looked_at: false,
         }
     }
@@ -159,6 +162,9 @@ fn checked<'a>(
     let held = Held::new(&stages, gathered.put);
     gathered.conditions.iter().try_for_each(|condition| condition.check(&held))?;
     for (stage, share) in stages.iter_mut().zip(shares) {
+        if let Some(given) = share.given {
+            stage.were_given(given);
+        }
         stage.check(&share.records)?;
         // Who looks at a partition is nobody whom it has to know.
         if !share.records.is_empty() {
@@ -204,8 +210,9 @@ fn shares<'a>(open: &OpenParts, gathered: &Gathered<'a>) -> Vec<Share<'a>> {
     for (place, piece) in &gathered.pieces.by_place {
         let next_sequence = open.places.get(place).map_or(0, |written| written.next_sequence);
         let (records, bytes) = (piece.records(), piece.bytes());
+        let given = Some(piece.given);
         let of_piece =
-            Share { base_sequence: next_sequence, records, bytes, ..Share::empty(&piece.partition) };
+            Share { base_sequence: next_sequence, records, bytes, given, ..Share::empty(&piece.partition) };
         shares.insert(*place, of_piece);
     }
     for contribution in gathered.contributions {

@@ -1,11 +1,13 @@
 //! Figures of transactions that are not decided.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::transaction::coordinator::Transactions;
 use crate::transaction::ids::ProducerId;
-use crate::types::TopicPartition;
+use crate::transaction::names::Begun;
+use crate::types::{Timestamp, TopicPartition};
 
 /// A transaction of which some is written and nothing is decided: readers of committed records wait at its first record in each
 /// of its partitions.
@@ -23,6 +25,8 @@ pub struct TransactionStats {
     pub name: Option<String>,
     /// The id that its batches bear.
     pub producer_id: i64,
+    /// The epoch that its batches bear. With the id it names this transaction alone, for [`Store::abort_transaction`](crate::Store::abort_transaction).
+    pub producer_epoch: i16,
     /// Since something of it was written first, by the store's clock; `None` where `name` is.
     pub age: Option<Duration>,
     /// Where something of it is written, in order.
@@ -33,45 +37,44 @@ type Undecided = BTreeMap<ProducerId, Vec<TopicPartition>>;
 
 impl Transactions {
     /// Every transaction of which some is written and nothing is decided: those with a name in the order of their names, then the
-    /// others. May wait for a commit that is under way.
+    /// others. Waits for no commit, which may wait for room or for a disk.
     pub(crate) fn stats(&self) -> Vec<TransactionStats> {
         let before = self.undecided();
-        let (held, mut stats) = self.stats_of_names();
-        // What nobody holds, and is undecided before and after that was seen, was left so.
-        let left = self
-            .undecided()
-            .into_iter()
-            .filter(|(producer, _)| before.contains_key(producer) && !held.contains(producer));
-        stats.extend(left.map(|(producer, partitions)| TransactionStats {
-            name: None,
-            producer_id: producer.id,
-            age: None,
-            partitions,
-        }));
-        stats
-    }
-
-    fn stats_of_names(&self) -> (Vec<ProducerId>, Vec<TransactionStats>) {
-        let (mut held, mut stats) = (Vec::new(), Vec::new());
-        let mut names: Vec<_> = self.names.lock().values().cloned().collect();
-        names.sort_by(|one, other| one.name.cmp(&other.name));
-        for named in names {
-            let state = named.state.lock();
-            let Some(open) = &state.open else { continue };
-            let age = u64::try_from(self.now().saturating_sub(open.began)).unwrap_or(0);
-            let places = open.places.values();
-            let mut partitions: Vec<_> =
-                places.map(|written| written.partition.topic_partition().clone()).collect();
+        let begun = self.begun();
+        let mut stats = Vec::new();
+        for (producer, mut partitions) in self.undecided() {
+            let named = begun.get(&producer);
+            // What nobody has, and is undecided before and after that was seen, was left so.
+            if named.is_none() && !before.contains_key(&producer) {
+                continue;
+            }
             partitions.sort();
-            held.push(open.producer);
             stats.push(TransactionStats {
-                name: Some(named.name.to_string()),
-                producer_id: open.producer.id,
-                age: Some(Duration::from_millis(age)),
+                name: named.map(|(name, _)| name.to_string()),
+                producer_id: producer.id,
+                producer_epoch: producer.epoch,
+                age: named.map(|(_, at)| self.age_since(*at)),
                 partitions,
             });
         }
-        (held, stats)
+        stats.sort_by(|one, other| (one.name.is_none(), &one.name).cmp(&(other.name.is_none(), &other.name)));
+        stats
+    }
+
+    /// Whether somebody waits for its decision.
+    pub(super) fn is_undecided(&self, producer: ProducerId) -> bool {
+        self.undecided().contains_key(&producer)
+    }
+
+    fn age_since(&self, began: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.now().saturating_sub(began)).unwrap_or(0))
+    }
+
+    /// What was begun last under each name, by who writes it.
+    fn begun(&self) -> BTreeMap<ProducerId, (Arc<str>, Timestamp)> {
+        let names = self.names.lock();
+        let begun = names.values().filter_map(|named| Some((&named.name, named.begun()?)));
+        begun.map(|(name, Begun { producer, at })| (producer, (Arc::clone(name), at))).collect()
     }
 
     /// What the partitions know of.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
-use crate::group::PendingOffsets;
+use crate::group::{IsOver, PendingOffsets};
 use crate::io::in_drop;
 use crate::locks::Mutex;
 use crate::producer::Producer;
@@ -14,7 +14,7 @@ use crate::transaction::builder::Settings;
 use crate::transaction::committed::Committed;
 use crate::transaction::committing::{Committing, Later};
 use crate::transaction::condition::{Condition, EndsAt};
-use crate::transaction::coordinator::{Deciding, Put, Transactions};
+use crate::transaction::coordinator::{Deciding, Owns, Put, Transactions};
 use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
 use crate::types::{Durability, Offset, Record, Timestamp};
@@ -57,6 +57,7 @@ pub struct Transaction {
     producer: Producer,
     named: Arc<Named>,
     owner: u64,
+    is_over: IsOver,
     settings: Settings,
     pieces: Pieces,
     participants: Vec<Box<dyn Participant>>,
@@ -84,7 +85,7 @@ enum Phase {
 impl Transaction {
     pub(super) fn new(
         (shared, producer): (Arc<Transactions>, Producer),
-        (named, owner): (Arc<Named>, u64),
+        Owns { named, owner, is_over }: Owns,
         settings: Settings,
     ) -> Self {
         Self {
@@ -92,6 +93,7 @@ impl Transaction {
             producer,
             named,
             owner,
+            is_over,
             settings,
             pieces: Pieces::default(),
             participants: Vec::new(),
@@ -239,8 +241,8 @@ impl Transaction {
             )));
         }
         let pending = consumer.pending()?;
-        let groups = Arc::clone(&self.shared.groups);
-        self.take_part(|| PendingOffsets::new(&groups), |offsets| offsets.set(pending))
+        let (groups, is_over) = (Arc::clone(&self.shared.groups), self.is_over.clone());
+        self.take_part(|| PendingOffsets::new(&groups, is_over), |offsets| offsets.set(pending))
     }
 
     /// Decides that all of it takes effect, and says where it is.
@@ -248,7 +250,7 @@ impl Transaction {
     /// # Errors
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store. Nothing of it takes effect after any other error, be it one of these or not:
     /// [`UnexpectedEnd`](crate::Error::UnexpectedEnd), [`Conflict`](crate::Error::Conflict), [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one that was written to before,
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one that was written to before,
     /// [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was
     /// to commit, [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store, [`LockLost`](crate::Error::LockLost)
     /// for an answer, [`StoreClosed`](crate::Error::StoreClosed); what [`send`](Self::send) may return, where the topic was altered since.
@@ -307,7 +309,7 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced): it was aborted before.
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted): it was aborted before.
     pub fn abort(mut self) -> Result<()> {
         self.check_going_on()?;
         self.phase = Phase::Over;

@@ -39,4 +39,5 @@ mod workers_folded;
 mod workers_killed;
 mod workers_lost;
 mod workers_model;
+mod workers_passed;
 mod world;

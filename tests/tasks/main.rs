@@ -9,6 +9,7 @@
 )]
 
 mod commits;
+mod copied;
 mod dropped;
 mod durable;
 mod elsewhere;

@@ -89,6 +89,8 @@ impl DurableWait {
         if let Err(gone) = log.check_poison() {
             return Poll::Ready(Err(gone));
         }
+        // Under no lock: what a waker does to be copied is the executor's, and may come back to this wait.
+        let own = waker.clone();
         let left = {
             let mut state = self.awaited.state.lock();
             match state.outcome.take() {
@@ -97,7 +99,7 @@ impl DurableWait {
                     return Poll::Ready(self.end(outcome));
                 }
                 // Kept before the wait is put down, and while the outcome is looked for: it cannot come in between.
-                None => state.waker.replace(waker.clone()),
+                None => state.waker.replace(own),
             }
         };
         drop(left);

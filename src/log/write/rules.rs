@@ -49,6 +49,18 @@ impl AppendRules {
         partition: &TopicPartition,
         now: Timestamp,
     ) -> Result<()> {
+        self.check_given(records, partition, now, (now, now))
+    }
+
+    /// The same of records that were given while the clock showed a time from one to another: their times are right where they were right then.
+    #[inline(always)]
+    pub(in crate::log) fn check_given(
+        &self,
+        records: &[Record<'_>],
+        partition: &TopicPartition,
+        now: Timestamp,
+        given: (Timestamp, Timestamp),
+    ) -> Result<()> {
         for record in records {
             if self.key_rule == KeyRule::Required && record.key_bytes().is_none() {
                 return Err(Error::KeyRequired { partition: partition.clone() });
@@ -58,7 +70,7 @@ impl AppendRules {
             if self.timestamp_type == TimestampType::CreateTime
                 && let Some(own) = own
             {
-                self.check_time(own, now)?;
+                self.check_time(own, given)?;
             }
         }
         Ok(())
@@ -74,9 +86,9 @@ impl AppendRules {
     }
 
     #[inline]
-    fn check_time(&self, timestamp: Timestamp, now: Timestamp) -> Result<()> {
-        let earliest = now.saturating_sub(self.before_max).max(0);
-        let latest = now.saturating_add(self.after_max);
+    fn check_time(&self, timestamp: Timestamp, (from, to): (Timestamp, Timestamp)) -> Result<()> {
+        let earliest = from.saturating_sub(self.before_max).max(0);
+        let latest = to.saturating_add(self.after_max);
         if timestamp == NO_TIMESTAMP || (earliest..=latest).contains(&timestamp) {
             return Ok(());
         }

@@ -75,6 +75,8 @@ pub(crate) struct Stage<'a> {
     owes_news: bool,
     /// Read while the accumulator was held, so that the times that the log gives run as its offsets do.
     now: Timestamp,
+    /// What the clock showed while the records were given, at the earliest and at the latest, where that was before.
+    given: Option<(Timestamp, Timestamp)>,
 }
 
 impl Log {
@@ -84,7 +86,8 @@ impl Log {
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, Take::All);
         self.opened(&mut writer)?;
-        Ok(Stage { log: self, writer, accumulator: None, placed: None, owes_news: false, now: NO_TIMESTAMP })
+        let (accumulator, placed, owes_news, now, given) = (None, None, false, NO_TIMESTAMP, None);
+        Ok(Stage { log: self, writer, accumulator, placed, owes_news, now, given })
     }
 
     /// Whether records could be appended at all, their order and number apart; splits them into batches as large as may be.
@@ -195,7 +198,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn check(&mut self, records: &[Record<'_>]) -> Result<()> {
         self.hold();
         let Some(accumulator) = &self.accumulator else { return Err(self.log.closed()) };
-        accumulator.rules.check(records, &self.log.topic_partition, self.now)?;
+        accumulator.rules.check_given(records, &self.log.topic_partition, self.now, self.given())?;
         // Those of the batch, and of a marker.
         let count = i64::try_from(records.len()).unwrap_or(i64::MAX).saturating_add(1);
         if accumulator.next_offset().checked_add(count).is_none() {
@@ -203,6 +206,17 @@ impl<'a> Stage<'a> {
         }
         let alone = |record| Placement::alone_bytes(std::slice::from_ref(record), self.now);
         records.iter().try_for_each(|record| accumulator.rules.check_size(alone(record)))
+    }
+
+    /// The records were given before, while the clock showed these times: one that is turned back since refuses none of them.
+    pub(crate) fn were_given(&mut self, at: (Timestamp, Timestamp)) {
+        self.given = Some(at);
+    }
+
+    /// Between which times theirs may be, with what the settings allow on both sides.
+    fn given(&self) -> (Timestamp, Timestamp) {
+        let (from, to) = self.given.unwrap_or((self.now, self.now));
+        (from.min(self.now), to.max(self.now))
     }
 
     /// The same for records that are to be one batch.
@@ -235,9 +249,9 @@ impl<'a> Stage<'a> {
     /// Gives the records their offsets. What was checked before still holds.
     pub(crate) fn place(&mut self, part: &Part<'_>) -> Result<PartPlace> {
         self.hold();
-        let now = self.now;
+        let (now, given) = (self.now, self.given());
         let Some(accumulator) = self.accumulator.as_mut() else { return Err(self.log.closed()) };
-        accumulator.rules.check(part.records, &self.log.topic_partition, now)?;
+        accumulator.rules.check_given(part.records, &self.log.topic_partition, now, given)?;
         let first_offset = accumulator.next_offset();
         let max_bytes = accumulator.rules.max_bytes;
         let mut stamp = part.stamp;

@@ -1,11 +1,14 @@
 //! The time that a transaction has, and whoever comes after it is over.
 #![expect(clippy::disallowed_methods, reason = "time that passes")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use annals::{
     Durability, Error, Expected, Partition, Record, Result, Store, Topic, TopicConfig, Transaction, WhenFull,
 };
+
+use annals_testing::{ManualClock, MemoryFileSystem};
 
 use crate::common::{by_hand, fast_dir};
 
@@ -154,4 +157,32 @@ fn a_commit_whose_condition_waits_in_vain_leaves_nobody_waiting() {
     assert!(matches!(refused, Err(Error::Conflict { is_undecided: true, .. })), "{refused:?}");
     assert_eq!(queue.stable(), queue.end(), "it is aborted");
     other.abort().unwrap();
+}
+
+#[test]
+fn a_clock_that_is_turned_back_refuses_no_record_that_a_transaction_has_taken() {
+    let hour = 3_600_000;
+    let now = 1_700_000_000_000;
+    let clock = Arc::new(ManualClock::at(now));
+    let store = Store::builder("/store").file_system(Arc::new(MemoryFileSystem::new())).clock(clock.clone());
+    let store = store.open().unwrap();
+    let partition = store.create_topic("a", TopicConfig::new()).unwrap().partition(0).unwrap();
+    let mut tx = store.transaction("one").unwrap();
+    tx.send(Record::to("a").value("as the clock says")).unwrap();
+    tx.send(Record::to("a").value("half an hour later").timestamp(now + hour / 2)).unwrap();
+    clock.set(now - 2 * hour);
+    let error = tx.send(Record::to("a").value("an hour and a half later").timestamp(now - hour / 2));
+    assert!(matches!(error, Err(Error::InvalidTimestamp { .. })), "by what the clock shows now: {error:?}");
+    tx.commit().unwrap();
+    let times: Vec<_> =
+        partition.read(..).unwrap().into_iter().map(|record| record.unwrap().timestamp).collect();
+    assert_eq!(times, [now, now + hour / 2]);
+    // A topic that has other rules by then keeps them.
+    let mut tx = store.transaction("one").unwrap();
+    tx.send(Record::to("a").value("long ago").timestamp(now - 10 * hour)).unwrap();
+    store
+        .alter_topic("a", TopicConfig::new().message_timestamp_before_max(Duration::from_secs(3600)))
+        .unwrap();
+    let outcome = tx.commit();
+    assert!(matches!(outcome, Err(Error::InvalidTimestamp { .. })), "{outcome:?}");
 }

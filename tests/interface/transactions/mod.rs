@@ -19,6 +19,7 @@ mod life;
 #[cfg(test)]
 mod model;
 mod named;
+mod outside;
 mod owners;
 mod panics;
 mod poisoned;

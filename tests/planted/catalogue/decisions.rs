@@ -80,6 +80,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[ROOM],
     },
     Bug {
+        name: "records-judged-by-the-clock-of-the-commit",
+        file: "src/transaction/shares.rs",
+        good: "stage.were_given(given);",
+        bad: "_ = given;",
+        caught_by: &[tests("interface", &["transactions::in_time"])],
+    },
+    Bug {
         name: "producers-counted-that-only-look-at-a-partition",
         file: "src/transaction/shares.rs",
         good: "if !share.records.is_empty() {\n            stage.log()",

@@ -54,4 +54,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "",
         caught_by: &[FOLDED],
     },
+    Bug {
+        name: "what-is-passed-over-elsewhere-is-told-to-nobody",
+        file: "src/share/look.rs",
+        good: "self.tell_passed_over(place, inner, (&reading.fresh, reading.next));",
+        bad: "_ = (&reading.fresh, reading.next);",
+        caught_by: &[tests("processes", &["workers_passed::"])],
+    },
+    Bug {
+        name: "what-is-passed-over-elsewhere-is-written-in-another-life",
+        file: "src/share/passed.rs",
+        good: "seen == Some(guest.life())",
+        bad: "seen.is_some() || guest.life() == 0",
+        caught_by: &[tests("processes", &["workers_passed::what_was_passed_over_elsewhere_in"])],
+    },
 ];

@@ -196,8 +196,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "scheduled-twice-after-a-kill",
         file: "src/share/transfer.rs",
-        good: "tx.take_part(|| PendingOffsets::new(&self.groups), |offsets| offsets.set(pending))?;",
-        bad: "drop(pending);",
+        good: "|offsets| offsets.set(pending),",
+        bad: "|_| Result::Ok(drop(pending)),",
         caught_by: &[tests("queue", &["later::each"])],
     },
     Bug {

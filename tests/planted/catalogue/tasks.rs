@@ -27,16 +27,23 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "waker-kept-without-a-second-look",
         file: "src/log/signal.rs",
-        good: "if state.raised != seen {\n            return Ok(Poll::Ready(()));",
-        bad: "if false {\n            return Ok(Poll::Ready(()));",
+        good: "if state.raised != seen {\n            drop(state);",
+        bad: "if false {\n            drop(state);",
         caught_by: &[tests("lib", &["log::signal::"])],
     },
     Bug {
         name: "first-waker-is-kept",
         file: "src/log/signal.rs",
-        good: "Some((known, _)) if known.will_wake(waker) => None,",
-        bad: "Some(_) => None,",
+        good: "is_some_and(|(known, _)| known.will_wake(waker))",
+        bad: "is_some()",
         caught_by: &[tests("tasks", &["wakes::the_last_waker"])],
+    },
+    Bug {
+        name: "waker-is-copied-under-the-lock-of-the-signal",
+        file: "src/log/signal.rs",
+        good: "        let own = (waker.clone(), Arc::clone(waking));\n",
+        bad: "        let held = self.state.lock();\n        let own = (waker.clone(), Arc::clone(waking));\n        drop(held);\n",
+        caught_by: &[tests("tasks", &["copied::"])],
     },
     Bug {
         name: "wakers-are-called-under-locks",
@@ -55,8 +62,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "waker-kept-after-the-outcome",
         file: "src/log/write/awaited.rs",
-        good: "None => state.waker.replace(waker.clone()),",
-        bad: "None if !self.is_put_down => None,\n                None => state.waker.replace(waker.clone()),",
+        good: "None => state.waker.replace(own),",
+        bad: "None if !self.is_put_down => None,\n                None => state.waker.replace(own),",
         caught_by: &[tests("tasks", &["wakes::no_sync"])],
     },
     Bug {

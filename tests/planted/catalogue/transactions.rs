@@ -4,6 +4,51 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "figures-wait-for-a-commit-that-waits-for-room",
+        file: "src/transaction/stats.rs",
+        good: ".filter_map(|named| Some((&named.name, named.begun()?)));",
+        bad: ".filter_map(|named| Some((&named.name, named.state.lock().open.as_ref().and_then(|_| named.begun())?)));",
+        caught_by: &[tests("interface", &["transactions::figures::no_look"])],
+    },
+    Bug {
+        name: "what-is-undecided-is-shown-as-if-somebody-could-end-it",
+        file: "src/transaction/coordinator.rs",
+        good: "deciding.named.leave_open();",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::outside::one_of_which_nobody_knows"])],
+    },
+    Bug {
+        name: "producers-of-one-name-have-nothing-in-common",
+        file: "src/transaction/names.rs",
+        good: "producers.newest.and_then(ProducerId::beside).unwrap_or_else(ProducerId::fresh)",
+        bad: "producers.newest.and_then(ProducerId::beside).map_or_else(ProducerId::fresh, |_| ProducerId::fresh())",
+        caught_by: &[tests("interface", &["transactions::figures::who_only_reads"])],
+    },
+    Bug {
+        name: "transaction-that-is-over-keeps-the-consumer",
+        file: "src/group/endings.rs",
+        good: "Some(claimed) if claimed.is_over.get() =>",
+        bad: "Some(claimed) if claimed.is_over.get() && claimed.has_applied.load(Ordering::Acquire) =>",
+        caught_by: &[tests(
+            "interface",
+            &["transactions::outside::a_consumer_is_free", "transactions::outside::a_poll"],
+        )],
+    },
+    Bug {
+        name: "transaction-that-is-over-lets-go-of-the-offsets-of-the-next-one",
+        file: "src/group/endings.rs",
+        good: "if !claimed.as_ref().is_some_and(|claimed| Arc::ptr_eq(claimed, by)) {",
+        bad: "if claimed.is_none() {",
+        caught_by: &[tests("interface", &["transactions::outside::a_consumer_is_free"])],
+    },
+    Bug {
+        name: "transaction-aborted-from-outside-keeps-readers-waiting",
+        file: "src/transaction/aborting.rs",
+        good: "self.give_up(&named, open);",
+        bad: "drop(open);",
+        caught_by: &[tests("interface", &["transactions::outside::one_open"])],
+    },
+    Bug {
         name: "commit-expires-while-it-waits-for-its-condition",
         file: "src/transaction/giving_up.rs",
         good: "open.commits = true;",
@@ -61,15 +106,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "consumer-stays-where-an-aborted-transaction-was-to-leave-it",
         file: "src/group/endings.rs",
-        good: "self.endings.untaken.lock().goes_back = true;",
-        bad: "",
+        good: "untaken.goes_back = true;",
+        bad: "untaken.goes_back = false;",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
         name: "consumer-goes-back-after-a-commit",
         file: "src/group/endings.rs",
-        good: "if !has_applied && !is_open_ended {",
-        bad: "if has_applied || !is_open_ended {",
+        good: "if !by.has_applied.load(Ordering::Acquire) &&",
+        bad: "if by.has_applied.load(Ordering::Acquire) ||",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
     },
     Bug {
