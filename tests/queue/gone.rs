@@ -44,13 +44,13 @@ fn a_message_that_was_erased_kept_its_key_waiting_for_the_whole_of_its_delay() {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Back {
     Released,
-    PutBack,
+    NotBegun,
     LockIsOver,
 }
 
 #[test]
 fn a_message_that_was_erased_while_it_was_out_was_waited_for_when_it_came_back() {
-    for back in [Back::Released, Back::PutBack, Back::LockIsOver] {
+    for back in [Back::Released, Back::NotBegun, Back::LockIsOver] {
         let world = World::new(1);
         let mut worker = world.builder().ordered_by_key().build().unwrap();
         let jobs = enqueuer(&world, WhenFull::Fail);
@@ -61,7 +61,7 @@ fn a_message_that_was_erased_while_it_was_out_was_waited_for_when_it_came_back()
         assert_eq!(figures(&world), (0, 1, 0), "{back:?}");
         match back {
             Back::Released => message.release(HOUR).unwrap(),
-            Back::PutBack => message.put_back().unwrap(),
+            Back::NotBegun => message.put_back().unwrap(),
             Back::LockIsOver => {
                 world.pass(31);
                 send(&jobs, "alice", "new").unwrap();
