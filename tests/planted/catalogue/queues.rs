@@ -270,7 +270,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "key-free-once-released",
-        file: "src/share/share_partition.rs",
+        file: "src/share/put_back.rs",
         good: "None => self.let_go(first, last, count),",
         bad: "None => { self.leave_lanes(first, last); self.let_go(first, last, count) }",
         caught_by: &[STATES, MODEL],
