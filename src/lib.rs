@@ -134,7 +134,8 @@
 //! consumed goes by whole segments, oldest first, in the maintenance's rounds or by [`Store::apply_retention`]:
 //! [`retention`](TopicConfig::retention), [`retention_bytes`](TopicConfig::retention_bytes),
 //! [`retention_records`](TopicConfig::retention_records), [`retention_until_consumed`](TopicConfig::retention_until_consumed).
-//! A [`size_limit`](TopicConfig::size_limit) is one that no append may exceed. [`Partition::delete_records`] deletes up to an
+//! A [`size_limit`](TopicConfig::size_limit) is one that no append may exceed; what is in memory still, at
+//! [`Durability::Memory`], comes on top. [`Partition::delete_records`] deletes up to an
 //! offset at once.
 //!
 //! A topic with [`CleanupPolicy::Compact`] is a table: of the records of a key the last one stays, at its offset, and a record
@@ -173,8 +174,8 @@
 //! # Threads
 //!
 //! [`Store`], [`Topic`], [`Partition`], [`Producer`] and [`TopicProducer`] are cheap to clone and take `&self` from any thread.
-//! A [`Consumer`] belongs to one thread at a time. Records that one thread sends keep their order in each partition. One
-//! thread of the store writes lingering batches, syncs, applies retention and compacts;
+//! A [`Consumer`] belongs to one thread at a time. Records that one thread sends keep their order in each partition. Two
+//! threads of the store do its own work: one writes lingering batches and syncs, the other applies retention and compacts;
 //! [`StoreBuilder::maintain_by_hand`] leaves that to [`Store::maintain`].
 //!
 //! The store is open until [`Store::close`], or until the last clone of the [`Store`] is dropped; producers and consumers do not

@@ -43,7 +43,7 @@ impl Making<'_> {
     /// Makes a backup in `path`. After an error there is nothing of it, as far as that can be removed.
     pub(crate) fn run(&self, path: &Path, options: &mut Options<'_>) -> Result<BackupReport> {
         let root = self.topics.root();
-        let target = Target::new(root, path, Some(root))?;
+        let target = Target::new(root, path)?;
         let cut = self.topics.cut(&options.left_out)?;
         let parent = options.parent.as_deref().map(|parent| Parent::find(root, parent, cut.catalog.store));
         let parent = parent.transpose()?;

@@ -66,7 +66,7 @@ pub(super) fn restore(
     on_progress: Option<&mut OnProgress<'_>>,
 ) -> Result<RestoreReport> {
     let mut catalog = backup.check_topics()?;
-    let target = Target::new(&backup.root, target, Some(&backup.root))?;
+    let target = Target::new(&backup.root, target)?;
     if !options.same_identity {
         catalog.store = random_id();
     }

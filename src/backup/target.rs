@@ -1,11 +1,11 @@
 //! The directory that a backup or a restored store is made in.
 
 use std::io::ErrorKind;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::error::{Error, Result};
-use crate::io::{Directory, EntryKind, OpenMode, PublishFailure, in_drop};
+use crate::io::{Directory, EntryKind, Leads, OpenMode, PublishFailure, in_drop};
 use crate::topic::StoreCut;
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
@@ -17,18 +17,15 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Makes the directory `path`, or takes an empty one. It must not lie in `store`, if there is one.
-    pub(super) fn new(beside: &Directory, path: &Path, store: Option<&Directory>) -> Result<Self> {
+    /// Makes the directory `path`, or takes an empty one. It must not lie in `store`.
+    pub(super) fn new(store: &Directory, path: &Path) -> Result<Self> {
         if path.as_os_str().is_empty() {
             return Err(Error::invalid("the path of the directory is empty"));
         }
         let absolute =
             std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
-        let root = beside.at(&absolute);
-        refuse_way_up(&root, &absolute)?;
-        if let Some(store) = store {
-            refuse_inside(store, &absolute)?;
-        }
+        let root = store.at(&absolute);
+        refuse_path(store, &absolute)?;
         let was_there = root.exists()?;
         if was_there {
             refuse_full(&root, false)?;
@@ -137,35 +134,16 @@ fn refuse_full(root: &Directory, is_begun: bool) -> Result<()> {
     Err(Error::backup(root.path(), why))
 }
 
-/// An error when what is to be made at `path` would lie in the store.
-fn refuse_inside(store: &Directory, path: &Path) -> Result<()> {
-    for above in path.ancestors() {
-        if store.at(above).exists()? {
-            if store.elsewhere(above)?.is_in(store)? {
-                return Err(Error::backup(path, "it lies in the store: give a directory outside"));
-            }
-            return Ok(());
+/// An error when what is to be made at `path` would lie in the store, or elsewhere than the path says now.
+fn refuse_path(store: &Directory, path: &Path) -> Result<()> {
+    match store.leads(path)? {
+        Leads::Outside => Ok(()),
+        Leads::Inside => Err(Error::backup(path, "it lies in the store: give a directory outside")),
+        Leads::Astray => {
+            let why = "it goes up (..) from a directory that does not exist: give the path without";
+            Err(Error::backup(path, why))
         }
     }
-    Ok(())
-}
-
-/// An error when the path goes up from a directory that is not there: making that one would change where it leads.
-fn refuse_way_up(root: &Directory, path: &Path) -> Result<()> {
-    let mut missing = false;
-    for above in path.ancestors() {
-        if root.at(above).exists()? {
-            break;
-        }
-        missing |= above.components().next_back() == Some(Component::ParentDir);
-    }
-    if missing {
-        return Err(Error::backup(
-            path,
-            "it goes up (..) from a directory that does not exist: give the path without",
-        ));
-    }
-    Ok(())
 }
 
 fn being_made(root: &Directory, error: Error) -> Error {

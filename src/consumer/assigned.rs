@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
 use crate::group::Done;
-use crate::log::{BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
+use crate::log::{AtEnd, BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
 
@@ -189,14 +189,15 @@ impl Assigned {
         };
         let log = Arc::clone(self.partition.log());
         let reader = Reader::new(log, offset, settings.visibility, settings.on_damage);
-        reader.isolation(settings.isolation).below_start(below_start)
+        reader.isolation(settings.isolation).below_start(below_start).at_end(AtEnd::WaitsForNobody)
     }
 
     fn reset(&self, start: StartFrom, isolation: Isolation) -> Result<Offset> {
         match start {
             StartFrom::Latest => {
-                // Records still in memory were sent before: they lie behind a reader that begins now.
-                self.partition.log().write_queued();
+                // Records still in memory were sent before: they lie behind a reader that begins now, but where they could not be written
+                // without waiting.
+                self.partition.log().write_queued_if_free();
                 self.partition.log().readable_end(isolation)
             }
             StartFrom::Earliest | StartFrom::Fail => self.partition.log().readable_start(),

@@ -30,7 +30,8 @@ pub enum StartFrom {
     /// With this and with `Latest`, a position whose records were deleted continues at the first that is there.
     #[default]
     Earliest,
-    /// After the last record there is when the partition is first looked at. One that came into being while the group had a member that
+    /// After the last record there is when the partition is first looked at; records in memory count, unless another thread writes to the
+    /// partition just then, which would have to be waited for: then they are handed out. One that came into being while the group had a member that
     /// was subscribed to the topic is read from its first record, whichever member is given it, as all of them were sent since: a partition
     /// that was [added](crate::Store::add_partitions), one of a topic that was deleted and created again.
     Latest,

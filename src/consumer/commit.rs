@@ -21,6 +21,8 @@ pub(super) struct AtOs {
     pub(super) told: Vec<(Partition, Offset)>,
     /// The transactions that it went over, or had committed with already.
     pub(super) laid_over: BTreeSet<TransactionId>,
+    /// Why something was left out of it.
+    pub(super) left_out: Option<Error>,
 }
 
 impl Consumer {
@@ -36,7 +38,8 @@ impl Consumer {
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
     /// committed. The same with [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit one of them: reopen the store;
-    /// automatic commits leave it out. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// automatic commits leave it out. [`OffsetOutOfRange`](Error::OffsetOutOfRange) names a partition in which this consumer was sought beyond
+    /// the end, and no poll has decided since where it goes on: of that one nothing is committed, all the others are. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         told(self.commit_positions(CommitKind::Positions)?)
@@ -238,8 +241,12 @@ impl Consumer {
             self.topics.clearing().bring_over(&at_os.laid_over)?;
         }
         let durability = if is_away { Durability::Disk } else { Durability::Os };
-        self.request_at(positions, "", (CommitKind::Positions, durability))?;
-        self.note_positions_done(|_| true);
+        let left_out = self.request_at(positions, "", (CommitKind::Positions, durability))?;
+        let is_left_out =
+            |partition: &Partition| left_out.partitions.iter().any(|one| one.is_same(partition));
+        at_os.told.retain(|(partition, _)| !is_left_out(partition));
+        self.note_positions_done(|partition| !is_left_out(partition));
+        at_os.left_out = left_out.why;
         at_os.stored = self.groups.stored_partition();
         Ok(at_os)
     }

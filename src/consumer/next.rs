@@ -98,12 +98,12 @@ impl Consumer {
     /// When it is ready: as `commit`.
     pub fn commit_async(&mut self) -> Durable {
         match self.commit_at_os() {
-            Ok(AtOs { stored, told, laid_over }) => {
+            Ok(AtOs { stored, told, laid_over, left_out }) => {
                 let waits = stored.iter().map(|one| one.log().await_all()).collect();
                 // Who has moved some of that there would do so once more if it was taken back, and it would be read again.
                 let moved = told.iter().map(|(partition, below)| partition.await_settled(*below));
                 let laid_over = self.topics.clearing().await_kept(&laid_over);
-                Durable::of_waits(waits).and_those(moved.chain([laid_over]))
+                Durable::of_waits(waits).and_those(moved.chain([laid_over])).telling(left_out)
             }
             Err(error) => Durable::failed(error),
         }

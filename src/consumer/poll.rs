@@ -15,7 +15,8 @@ use crate::types::TopicPartition;
 impl Consumer {
     /// Records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
     /// wait. Sleeps meanwhile and uses no processor. The look that begins when `timeout` is over is the last, whatever others,
-    /// and a listener of its own, do meanwhile.
+    /// and a listener of its own, do meanwhile. Records in memory are written for it, unless another thread writes to their partition just
+    /// then: it does not wait for that, and is woken by it.
     ///
     /// Records of one partition come in the order of their offsets. What was handed out counts as read: the next poll
     /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. One that fails is in no

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::words::{
-    alike, at_offset, by, first_of, found_instead, go_on_at, held, holder, others_of, poisoned, unknown_topic,
+    alike, at_offset, by, first_of, found_instead, go_on_at, held, holder, messages_are, others_of, poisoned,
+    unknown_topic,
 };
 use crate::types::{Condition, Offset, Timestamp, TopicPartition, Utc};
 
@@ -312,7 +313,7 @@ pub enum Error {
     },
 
     /// The queue has as many messages that are not done as it may. Nothing was appended; the same call may succeed when some are.
-    #[error("queue {group:?} of topic {topic:?} is full: {unfinished} messages are not done, of {limit}")]
+    #[error("queue {group:?} of topic {topic:?} is full: {} not done, of {limit}", messages_are(*unfinished))]
     QueueFull {
         /// The topic.
         topic: String,

@@ -5,7 +5,7 @@ use crate::types::{Offset, TopicPartition};
 pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     if was_deleted {
         format!(
-            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store"
+            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store; a member of a group has only to poll again"
         )
     } else if topic.starts_with("__") {
         format!(
@@ -14,6 +14,11 @@ pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     } else {
         format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")
     }
+}
+
+/// So many messages.
+pub(super) fn messages_are(count: u64) -> String {
+    if count == 1 { "1 message is".to_owned() } else { format!("{count} messages are") }
 }
 
 /// What may not change.

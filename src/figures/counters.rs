@@ -87,7 +87,7 @@ pub struct Counters {
     pub syncs: u64,
     /// Segments that were sealed and followed by another.
     pub rolls: u64,
-    /// Writes that failed and were undone.
+    /// Writes that failed and were undone. What came too late is none of them: after the topic was deleted, say.
     pub write_failures: u64,
     /// Failures after which a partition takes nothing more.
     pub poisonings: u64,

@@ -63,6 +63,8 @@ impl BatchHeader {
     pub(crate) const PREFIX: usize = 12;
     /// Bytes in front of the checksum, which it does not cover: base offset, length, leader epoch, magic.
     pub(crate) const UNCHECKED: usize = CRC_AT;
+    /// Where the largest time of its records stands.
+    pub(crate) const MAX_TIMESTAMP: usize = MAX_TIMESTAMP_AT;
     const MIN_BATCH_LENGTH: i32 = 49;
 
     /// Decodes the header at the start of `bytes` and checks every rule that needs no more than the header.

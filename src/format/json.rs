@@ -11,6 +11,13 @@ use crate::types::{Offset, Timestamp};
 
 /// How deep members that are not looked at may be nested.
 const DEPTH: usize = 64;
+/// The letters of a name that are told.
+const NAME_LETTERS: usize = 64;
+
+/// What an export writes. Another member is a mistake: a misspelt `value` would be a record of null.
+const MEMBERS: [&str; 10] =
+    ["key", "value", "headers", "timestamp", "partition", "key_hex", "value_hex", "type", "topic", "offset"];
+const MEMBERS_OF_HEADER: [&str; 3] = ["key", "value", "value_hex"];
 
 /// A record as a line tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,13 +67,17 @@ pub(crate) fn put_text(out: &mut String, text: &str) {
 }
 
 impl RecordLine {
-    /// Reads a line. Members that are not known are passed over.
+    /// Reads a line. A member that none has, or that is there twice, is a fault.
     pub(crate) fn decode(line: &[u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(line)
             .map_err(|error| Malformed::invalid(error.valid_up_to(), "not UTF-8"))?;
         let mut reader = Reader { text, at: 0 };
         let mut found = Self::default();
-        reader.object(&mut |reader, name| found.member(reader, name))?;
+        let mut names = Names::of("record", &MEMBERS);
+        reader.object(&mut |reader, name| {
+            names.take(reader, name)?;
+            found.member(reader, name)
+        })?;
         reader.space();
         if reader.at < text.len() {
             return reader.fault("something follows the object");
@@ -86,10 +97,11 @@ impl RecordLine {
                 self.headers.clear();
                 reader.list(&mut |reader| {
                     let (mut key, mut value) = (None, None);
-                    reader.object(&mut |reader, name| match name {
-                        "key" => reader.bytes(false, &mut key),
-                        "value" | "value_hex" => reader.bytes(name == "value_hex", &mut value),
-                        _ => reader.skip(0),
+                    let mut names = Names::of("header", &MEMBERS_OF_HEADER);
+                    reader.object(&mut |reader, name| {
+                        names.take(reader, name)?;
+                        let into = if name == "key" { &mut key } else { &mut value };
+                        reader.bytes(name == "value_hex", into)
                     })?;
                     let Some(key) = key.and_then(|key| String::from_utf8(key).ok()) else {
                         return reader.fault("a header has no key");
@@ -100,6 +112,33 @@ impl RecordLine {
             }
             _ => reader.skip(0)?,
         }
+        Ok(())
+    }
+}
+
+/// The members of an object, each of which may be there once.
+struct Names {
+    whose: &'static str,
+    known: &'static [&'static str],
+    /// A bit for each known one that was there.
+    seen: u16,
+}
+
+impl Names {
+    fn of(whose: &'static str, known: &'static [&'static str]) -> Self {
+        Self { whose, known, seen: 0 }
+    }
+
+    fn take(&mut self, reader: &Reader<'_>, name: &str) -> Result<(), Malformed> {
+        let told = || name.chars().take(NAME_LETTERS).collect::<String>();
+        let Some(at) = self.known.iter().position(|known| *known == name) else {
+            let known = self.known.join(", ");
+            return reader.fault(format!("{:?} is no member of a {}: those are {known}", told(), self.whose));
+        };
+        if self.seen & (1 << at) != 0 {
+            return reader.fault(format!("{:?} is there twice", told()));
+        }
+        self.seen |= 1 << at;
         Ok(())
     }
 }
@@ -302,68 +341,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(line: &str) -> Result<RecordLine, Malformed> {
-        RecordLine::decode(line.as_bytes())
-    }
-
-    #[test]
-    fn every_string_comes_back_as_it_was() {
-        let mut all: String = (0..0x300).filter_map(char::from_u32).collect();
-        all.push_str("\u{2028}\u{ffff}\u{10000}\u{10ffff}");
-        let mut line = String::from("{");
-        put_bytes(&mut line, "key", Some(all.as_bytes()));
-        line.push(',');
-        put_bytes(&mut line, "value", Some(&[0xff, 0, 0x80]));
-        line.push('}');
-        let found = text(&line).unwrap();
-        assert_eq!(found.key.unwrap(), all.as_bytes());
-        assert_eq!(found.value.unwrap(), [0xff, 0, 0x80]);
-    }
-
-    #[test]
-    fn what_others_write_is_read() {
-        let found = text(
-            r#" { "type" : "record", "more": [1.5e3, {"a": [true, "]"]}], "partition":3, "timestamp": -1,
-                 "key": "a\/\u00e9\ud83d\ude00\"", "value_hex": "00Ff", "headers": [ {"value":null, "key":""}, {"key":"k","value":"v"} ] } "#,
-        );
-        let found = found.unwrap();
-        assert_eq!((found.partition, found.timestamp, found.offset), (Some(3), Some(-1), None));
-        assert_eq!(found.key.unwrap(), "a/é😀\"".as_bytes());
-        assert_eq!(found.value.unwrap(), [0, 0xff]);
-        assert_eq!(found.headers, [(String::new(), None), ("k".to_owned(), Some(b"v".to_vec()))]);
-        assert_eq!(text("{}").unwrap(), RecordLine::default());
-        assert_eq!(text(r#"{"key":null,"headers":null,"key_hex":null}"#).unwrap(), RecordLine::default());
-    }
-
-    #[test]
-    fn what_is_no_record_is_refused_and_nothing_panics() {
-        for line in [
-            "",
-            "[]",
-            "{",
-            r#"{"key":1}"#,
-            r#"{"key":"a","key_hex":"61"}"#,
-            r#"{"key_hex":"6"}"#,
-            r#"{"key_hex":"+6"}"#,
-            r#"{"key":"a"} x"#,
-            r#"{"key":"\ud800"}"#,
-            r#"{"key":"\ud800A"}"#,
-            r#"{"key":"\q"}"#,
-            r#"{"partition":-1}"#,
-            r#"{"partition":1.5}"#,
-            r#"{"headers":[{"value":"v"}]}"#,
-            r#"{"x":nothing}"#,
-            "{\"key\":\"\n\"}",
-        ] {
-            assert!(text(line).is_err(), "{line}");
-        }
-        assert!(text(&format!("{{\"x\":{}", "[".repeat(100_000))).is_err());
-        let good = r#"{"type":"record","partition":0,"key":"aé\n","headers":[{"key":"k","value_hex":"ff"}]}"#;
-        for len in 0..good.len() {
-            assert!(RecordLine::decode(&good.as_bytes()[..len]).is_err(), "{len}");
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub(crate) struct CommitRequest<'a> {
 pub(crate) enum CommitKind {
     /// The offsets were given: each must be in range and of a partition that the member owns, or nothing is committed.
     Given,
-    /// They are where the consumer stands: those of deleted topics are left out, and those that are committed already.
+    /// They are where the consumer stands: those of deleted topics are left out, those beyond an end, and those that are committed already.
     Positions,
     /// The same without being asked: partitions that the group has given away are the new owner's to commit.
     Automatic,
@@ -76,6 +76,7 @@ pub(crate) fn is_for_good(why: &Error) -> bool {
 
 impl Groups {
     /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB); automatically, those that it can.
+    /// Where a consumer stands beyond an end is left out of either.
     pub(crate) fn commit(&self, group: &Group, mut request: CommitRequest<'_>) -> Result<LeftOut> {
         if request.metadata.len() > METADATA_MOST_BYTES {
             return Err(Error::invalid(format!(
@@ -179,7 +180,14 @@ impl Groups {
                 }
                 decided => decided?,
             }
-            check_range(&partition, offset)?;
+            match check_range(&partition, offset) {
+                // Where a consumer was sought to, say: it is in no other's way, and passes when a poll decides where it goes on.
+                Err(beyond) if kind != CommitKind::Given => {
+                    left_out.add(&partition, Some(beyond));
+                    continue;
+                }
+                in_range => in_range?,
+            }
             if durability == Durability::Disk {
                 told.push((partition.clone(), offset));
             }

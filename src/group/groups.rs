@@ -68,6 +68,8 @@ pub(crate) struct Groups {
     members_made: AtomicU64,
     offset_resets: Vec<OffsetReset>,
     skipped: Vec<SkippedRecord>,
+    /// What was committed for another topic of the name that a topic has now, or for a partition that it does not have.
+    let_go: Vec<String>,
     /// How far commits were read, where another process owns the store.
     pub(super) replayed: Option<Mutex<Replayed>>,
     /// How often the list of topics was another one there, when groups were assigned last.
@@ -85,7 +87,7 @@ impl Groups {
     pub(crate) fn open(topics: Arc<Topics>, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         let ledger = Ledger::new(Arc::clone(&topics), &OFFSETS);
         let Loaded { mut committed, skipped, unreadable } = Loaded::from(&ledger, &topics)?;
-        let mut offset_resets = Vec::new();
+        let (mut offset_resets, mut let_go) = (Vec::new(), Vec::new());
         let mut changes = Vec::new();
         let mut set_back = Vec::new();
         let mut owes_unnamed = false;
@@ -99,6 +101,10 @@ impl Groups {
                     Err(_) => continue,
                 };
             let partition = partition.filter(|one| !commit.names_id || commit.is_for(one));
+            if partition.is_none() && topics.get(place.topic()).is_ok() {
+                let (of, at) = (commit.topic_id, commit.at.offset);
+                let_go.push(format!("group {group:?} had committed {at} for {place} of the topic {of:032x}"));
+            }
             let end = partition.as_ref().map(Partition::end);
             if let Some(partition) = &partition
                 && commit.at.offset <= partition.end()
@@ -133,6 +139,7 @@ impl Groups {
             owed: Mutex::new(changes),
             cannot_wait: AtomicBool::new(owes_unnamed),
             offset_resets,
+            let_go,
             skipped,
             unreadable,
             ..Self::with((topics, clock), ledger, committed, None)
@@ -160,6 +167,7 @@ impl Groups {
             members_made: AtomicU64::new(0),
             offset_resets: Vec::new(),
             skipped: Vec::new(),
+            let_go: Vec::new(),
             unreadable: None,
             spool: OnceLock::new(),
             replayed: replayed.map(Mutex::new),
@@ -215,6 +223,11 @@ impl Groups {
     /// Records among the commits that are not understood.
     pub(crate) fn skipped(&self) -> &[SkippedRecord] {
         &self.skipped
+    }
+
+    /// What was committed that holds for nothing any more.
+    pub(crate) fn let_go(&self) -> &[String] {
+        &self.let_go
     }
 
     /// The group of that name for a consumer, who gives it back.

@@ -293,7 +293,7 @@ impl Directory {
 
     /// Whether a directory from [`elsewhere`](Self::elsewhere) is `other` or lies in it: by the name that it has now, or by the one
     /// under which its files are reached.
-    pub(crate) fn is_in(&self, other: &Self) -> Result<bool> {
+    pub(super) fn is_in(&self, other: &Self) -> Result<bool> {
         let now = self.fs().resolve(&other.path).map_err(|e| Error::io(&other.path, "find", e))?;
         Ok(self.path.starts_with(now) || self.path.starts_with(&other.path))
     }

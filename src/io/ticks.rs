@@ -4,11 +4,11 @@ use super::cycles::cycles;
 
 /// A moment of at most about four milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tick(u64);
+pub(crate) struct Tick(u64);
 
 impl Tick {
     /// Another number in the next moment; never 0.
-    pub(super) fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.0
     }
 }
@@ -18,7 +18,7 @@ const TICK: u32 = 22;
 
 /// Now.
 #[inline]
-pub(super) fn tick() -> Tick {
+pub(crate) fn tick() -> Tick {
     Tick(cycles().map_or_else(coarse, |cycles| cycles >> TICK) << 1 | 1)
 }
 

@@ -5,14 +5,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::io::{Deadline, Directory, File, OpenMode, Process, pause};
+use crate::io::{Deadline, Directory, File, OpenMode, Process, pause, tick};
 use crate::live::ear::{Ear, Listener};
 use crate::live::layout::{Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Stage, head, slots_in};
 use crate::live::locks::Locks;
 use crate::live::owner::is_absent;
 use crate::live::page::{OWNER_BYTE, Page};
 use crate::live::slot::{Slot, ring};
-use crate::locks::{Mutex, Ordering};
+use crate::locks::{AtomicU64, Mutex, Ordering};
 
 /// Who sleeps looks at least so often whether the owner still lives.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -28,6 +28,10 @@ pub(crate) struct Guest {
     ear: Arc<Ear>,
     /// The life in which an owner was seen that is about to open the store, and until when it is waited for.
     opening: Mutex<Option<(u64, Deadline)>>,
+    /// The life in which the owner was last seen to be gone; none has this number at the beginning.
+    gone: AtomicU64,
+    /// When the system was last asked whether the owner lives.
+    asked: AtomicU64,
     process: Process,
 }
 
@@ -125,6 +129,8 @@ impl Guest {
                     known: Mutex::default(),
                     ear: Arc::default(),
                     opening: Mutex::default(),
+                    gone: AtomicU64::new(u64::MAX),
+                    asked: AtomicU64::new(0),
                     process: Process::current(),
                 });
             }
@@ -178,6 +184,9 @@ impl Guest {
             if life != self.life() {
                 continue;
             }
+            if !lives {
+                self.gone.store(life, Ordering::SeqCst);
+            }
             return Ok(match stage {
                 _ if !lives => OwnerState::Gone(life),
                 Stage::Closed => OwnerState::Gone(life),
@@ -186,6 +195,24 @@ impl Guest {
                 Stage::Silent => OwnerState::Silent(life),
             });
         }
+    }
+
+    /// Whether the owner is known to have died in that life: then what it shows last says nothing of what it has written. The system is asked
+    /// once in some milliseconds, however many look.
+    #[inline]
+    pub(crate) fn misses_owner(&self, life: u64) -> bool {
+        let now = tick().number();
+        if self.asked.load(Ordering::Relaxed) != now {
+            self.ask(now);
+        }
+        self.gone.load(Ordering::SeqCst) == life
+    }
+
+    #[cold]
+    fn ask(&self, now: u64) {
+        self.asked.store(now, Ordering::Relaxed);
+        // Where it cannot be told, nothing is known of it; whoever needs to know asks again.
+        drop(self.owner());
     }
 
     /// The slot of a partition, if it is shown.

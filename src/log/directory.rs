@@ -60,6 +60,11 @@ impl Log {
         }
     }
 
+    /// The same for a repair, also where the state file tells nothing but that.
+    pub(crate) fn identity_left_in(directory: &Directory) -> Result<Option<Identity>> {
+        StateFile::identity_left(directory)
+    }
+
     /// Whether a partition was ever appended to, as far as its files tell.
     pub(crate) fn had_records(directory: &Directory) -> Result<bool> {
         let file = StateFile::read(directory)?;

@@ -53,7 +53,7 @@ pub(crate) use producers::clearing::{
 pub(crate) use producers::state::FORGETS_AFTER;
 pub(crate) use producers::table::{Fate, OpenTransaction, Remembered};
 pub(crate) use read::{
-    BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
+    AtEnd, BelowStart, ContentBackwards, ContentReader, FetchLimits, Reader, RecordSlice, RecordSliceIter,
     Selection, Undecided, Unended, Visibility,
 };
 pub use read::{Isolation, OffsetAndTimestamp, OnDamage};

@@ -5,7 +5,7 @@ use std::thread::panicking;
 
 use crate::error::Error;
 use crate::figures::{Event, Figures};
-use crate::locks::{Mutex, MutexGuard, OnceLock};
+use crate::locks::{AtomicBool, Mutex, MutexGuard, OnceLock, Ordering, fence};
 use crate::log::signal::Watchers;
 use crate::types::TopicPartition;
 
@@ -81,6 +81,35 @@ impl Drop for PanicGuard<'_> {
 pub(super) struct PoisoningLock<T> {
     inner: Mutex<T>,
     poison: Arc<Poison>,
+    /// Somebody who waits for nobody found it taken, and is to be told when it is free.
+    is_missed: AtomicBool,
+}
+
+/// Tells those who missed a lock. Dropped when that is free.
+#[derive(Debug)]
+struct Tells<'a> {
+    is_missed: &'a AtomicBool,
+    watchers: &'a Watchers,
+}
+
+impl Drop for Tells<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // With the one of who missed it: either that finds the lock free, or this finds that it was missed.
+        fence(Ordering::SeqCst);
+        if self.is_missed.load(Ordering::Relaxed) {
+            self.tell();
+        }
+    }
+}
+
+impl Tells<'_> {
+    #[cold]
+    fn tell(&self) {
+        if self.is_missed.swap(false, Ordering::SeqCst) {
+            self.watchers.raise();
+        }
+    }
 }
 
 /// The partition is poisoned before the lock is free.
@@ -88,23 +117,39 @@ pub(super) struct PoisoningLock<T> {
 pub(super) struct PoisoningGuard<'a, T> {
     _on_panic: PanicGuard<'a>,
     inner: MutexGuard<'a, T>,
+    _tells: Tells<'a>,
 }
 
 impl<T> PoisoningLock<T> {
     pub(super) fn new(inner: T, poison: &Arc<Poison>) -> Self {
-        Self { inner: Mutex::new(inner), poison: Arc::clone(poison) }
+        Self { inner: Mutex::new(inner), poison: Arc::clone(poison), is_missed: AtomicBool::new(false) }
+    }
+
+    #[inline]
+    fn guard<'a>(&'a self, inner: MutexGuard<'a, T>) -> PoisoningGuard<'a, T> {
+        let tells = Tells { is_missed: &self.is_missed, watchers: &self.poison.watchers };
+        PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner, _tells: tells }
     }
 
     #[inline]
     pub(super) fn lock(&self) -> PoisoningGuard<'_, T> {
-        let inner = self.inner.lock();
-        PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner }
+        self.guard(self.inner.lock())
     }
 
     #[inline]
     pub(super) fn try_lock(&self) -> Option<PoisoningGuard<'_, T>> {
-        let inner = self.inner.try_lock()?;
-        Some(PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner })
+        self.inner.try_lock().map(|inner| self.guard(inner))
+    }
+
+    /// The same; where another has it those who watch the log are raised once that one lets go.
+    pub(super) fn lock_or_be_told(&self) -> Option<PoisoningGuard<'_, T>> {
+        if let Some(guard) = self.try_lock() {
+            return Some(guard);
+        }
+        self.is_missed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        // Let go of before that was said?
+        self.try_lock()
     }
 }
 

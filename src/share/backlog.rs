@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::log::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::{AtEnd, BelowStart, FetchLimits, OnDamage, Reader, Visibility};
 use crate::share::runs::length;
 use crate::share::sent_back::is_sent_to;
 use crate::topic::{Partition, PartitionRecords, Records};
@@ -39,7 +39,7 @@ impl Backlogs {
             let log = Arc::clone(partition.log());
             let reader = Reader::new(log, end, Visibility::Written, OnDamage::Fail);
             Backlog {
-                reader: reader.below_start(BelowStart::GoOn),
+                reader: reader.below_start(BelowStart::GoOn).at_end(AtEnd::WaitsForNobody),
                 gaps: VecDeque::new(),
                 from: end,
                 count: 0,

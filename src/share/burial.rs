@@ -40,7 +40,8 @@ impl Queue {
     ) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
         let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
-        let mut reason = format!("delivered {} times and not done", span.count);
+        let times = if span.count == 1 { "once".to_owned() } else { format!("{} times", span.count) };
+        let mut reason = format!("delivered {times} and not done");
         why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
         let mut buried = self.bury_span(place, inner, (span, now, &reason));
         if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {

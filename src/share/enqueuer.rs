@@ -8,6 +8,7 @@ use crate::io::Deadline;
 use crate::locks::{Mutex, MutexGuard};
 use crate::log::{Signal, WhenFull};
 use crate::share::backlog::Backlogs;
+use crate::share::beat::Beat;
 use crate::share::gone::Wanted;
 use crate::share::holds::Holds;
 use crate::share::id_log::SharedRing;
@@ -25,6 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(super) struct Gate {
     /// Held while a record is checked and appended, so that no two pass for one.
     pub(super) state: Mutex<GateState>,
+    pub(super) beat: Beat,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ impl EnqueuerBuilder {
 
     /// The queue of `group` may have so many messages that are not done, those that wait, are out, or are delayed. Only enqueuers keep to it.
     /// Records of a transaction that is under way count as soon as they are written, and its end with them, until it is decided.
-    /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused.
+    /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused. Where the queue is another process's, a sender that waits sees what is done there every 20 ms.
     pub fn limit(mut self, group: &str, messages: u64, when_full: WhenFull) -> Self {
         self.limits.push(Limit { group: group.into(), most: messages, when_full });
         self
@@ -275,7 +277,10 @@ impl Enqueuer {
                 return Err(Error::QueueFull { topic, group, unfinished, limit: limit.most });
             }
             match (&waiting, seen) {
-                (Some(waiting), Some(seen)) => _ = waiting.signal.wait(seen, waiting.deadline),
+                (Some(waiting), Some(seen)) => {
+                    let look = self.look_for_room(&limit.group);
+                    _ = waiting.signal.wait(seen, waiting.deadline.min(look));
+                }
                 // Looked at once more: there may have been room before anybody would have said so.
                 _ => waiting = Some(Waiting::new(self)),
             }

@@ -66,6 +66,10 @@ impl Unfolded {
 }
 
 impl Folded {
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     fn wholly() -> Self {
         Self { letters: Ok(()), goes_on: false }
     }

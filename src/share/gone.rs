@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::DeliveryState;
-use crate::log::{BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
+use crate::log::{AtEnd, BelowStart, FetchLimits, Isolation, OnDamage, Reader, Visibility};
 use crate::share::queues::Queues;
 use crate::share::runs::{Run, RunState};
 use crate::share::share_partition::SharePartition;
@@ -78,7 +78,10 @@ fn missing(partition: &Partition, ranges: Vec<(Offset, Offset)>) -> Vec<(Offset,
     let Some((first, _)) = ranges.first() else { return gone };
     let reader = Reader::new(Arc::clone(partition.log()), *first, Visibility::Written, OnDamage::Fail);
     // What is not decided is there.
-    let mut reader = reader.below_start(BelowStart::GoOn).isolation(Isolation::ReadUncommitted);
+    let mut reader = reader
+        .below_start(BelowStart::GoOn)
+        .isolation(Isolation::ReadUncommitted)
+        .at_end(AtEnd::WaitsForNobody);
     for (first, last) in ranges {
         // What cannot be read, and what is behind it, is looked at when it is to be handed out.
         let Ok(found) = missing_in(&mut reader, partition, (first, last)) else { break };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::log::{BelowStart, FetchLimits, OnDamage, Reader, Visibility};
+use crate::log::{AtEnd, BelowStart, FetchLimits, OnDamage, Reader, Visibility};
 use crate::share::letter::is_letter_of;
 use crate::share::runs::length;
 use crate::topic::{Partition, PartitionRecords, Records};
@@ -35,7 +35,11 @@ impl LetterCount {
     pub(super) fn new(partition: &Partition) -> Self {
         let (log, thinnings) = (Arc::clone(partition.log()), partition.log().thinnings());
         let reader = Reader::new(log, partition.start(), Visibility::Written, OnDamage::Fail);
-        Self { reader: reader.below_start(BelowStart::GoOn), letters: VecDeque::new(), thinnings }
+        Self {
+            reader: reader.below_start(BelowStart::GoOn).at_end(AtEnd::WaitsForNobody),
+            letters: VecDeque::new(),
+            thinnings,
+        }
     }
 
     /// How many letters there are from `start` on to the `end` of the partition that are not done. What was not read counts as letters.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::StateBatch;
 use crate::io::{in_drop, in_drop_each};
-use crate::locks::{AtomicBool, Ordering};
+use crate::locks::{AtomicBool, OnceLock, Ordering};
 use crate::share::answers::{Freedom, done, lock_lost};
 use crate::share::message::{Delivery, Message};
 use crate::share::queues::Queues;
@@ -25,6 +25,8 @@ struct Answers {
     by_slot: BTreeMap<SlotName, Vec<(Arc<Delivery>, Offset)>>,
     /// They have taken effect.
     are_done: AtomicBool,
+    /// Why they have not.
+    cause: OnceLock<Error>,
 }
 
 /// A state that is locked, and what is to become of its messages.
@@ -44,12 +46,21 @@ struct HeldSlots<'a> {
 }
 
 impl Transaction {
-    /// The message is done when the transaction is committed, and with everything else in it; it comes back, as if dropped, when
-    /// the transaction is aborted. Its lock has to hold until the commit. With a message of a queue at [`Durability::Disk`](crate::Durability::Disk) the
+    /// The message is done when the transaction is committed, and with everything else in it; it comes back when the transaction takes no effect. Its lock has to hold until the commit. With a message of a queue at [`Durability::Disk`](crate::Durability::Disk) the
     /// transaction is committed at `Disk`, whatever its own durability is: an answer survives what the queue says.
     ///
     /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
     /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
+    ///
+    /// Whether the delivery counts that has come to nothing depends on why. Aborted or dropped by the program's own will, it does, as with a
+    /// message that is dropped. Where the commit, or the last of the transaction's calls that has failed, says nothing of the message, it does not, and the message is handed out
+    /// again at once, as after [`put_back`](Message::put_back): a [conflict](crate::Error::is_conflict), a full disk and any other [`Io`](crate::Error::Io), a topic that is
+    /// full, [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`NotAssigned`](crate::Error::NotAssigned) and
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) of a consumer's offsets, [`Poisoned`](crate::Error::Poisoned). After any other error it counts, as the cause may be the message, and a dead letter of its last delivery says the error.
+    ///
+    /// So workers that conflict make no dead letters, and cannot keep each other from all work: of a conflict somebody else's append is the cause. A conflict that is word for word the one by which the
+    /// message came back before has nobody behind it, as when a stream has to be new that is there, and counts; so does the time of the transaction when it is over for the second time.
+    /// On a full disk there is no end to it before there is room: wait a little when a commit fails.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -92,6 +103,7 @@ impl Transaction {
             queues: Arc::clone(&delivery.queue.queues),
             by_slot: BTreeMap::new(),
             are_done: AtomicBool::new(false),
+            cause: OnceLock::new(),
         };
         self.take_part(begin, |answers| {
             let name = delivery.place.slot.name.clone();
@@ -103,6 +115,10 @@ impl Transaction {
 impl Participant for Answers {
     fn topic(&self) -> &'static str {
         SHARE_STATE.name
+    }
+
+    fn refused(&self, cause: &Error) {
+        _ = self.cause.set(cause.clone());
     }
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
@@ -208,7 +224,8 @@ impl Drop for Answers {
         }
         in_drop_each(self.by_slot.values().flatten(), |(delivery, offset)| {
             // What is done, or lost, is not held any more.
-            drop(delivery.queue.release(&delivery.place, delivery.lock, (&[*offset], None)));
+            let back = (*offset, self.cause.get());
+            drop(delivery.queue.take_back(&delivery.place, delivery.lock, back));
         });
     }
 }

@@ -9,10 +9,29 @@ use crate::share::share_partition::SharePartition;
 use crate::share::slot::push;
 use crate::types::{Durability, Offset, Timestamp};
 
+/// What becomes of messages whose lesser count cannot be written, as on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// They are held still.
+    Fails,
+    /// They are put back in memory. The next handing out writes what is right; a life that ends before has counted this one.
+    Stands,
+}
+
 impl Queue {
     /// Has messages handed out again: this delivery does not count, and is written so before anybody else is handed them. At
     /// `Disk` it survives a power cut.
     pub(super) fn put_back(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
+        self.put_back_or(place, lock, (offsets, Unwritten::Fails))
+    }
+
+    /// The same; where it stands though it cannot be written it is not made durable either.
+    pub(super) fn put_back_or(
+        &self,
+        place: &Place,
+        lock: Lock,
+        (offsets, unwritten): (&[Offset], Unwritten),
+    ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         let (mut batches, mut lost) = (Vec::new(), None);
         for offset in offsets {
@@ -26,7 +45,9 @@ impl Queue {
         }
         if self.settings.counts_written {
             let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
-            written.map_err(|error| self.explain(place, error))?;
+            if unwritten == Unwritten::Fails {
+                written.map_err(|error| self.explain(place, error))?;
+            }
         }
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);
@@ -35,6 +56,9 @@ impl Queue {
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
         self.watchers.raise();
+        if unwritten == Unwritten::Stands {
+            return lost;
+        }
         if self.settings.counts_written && self.settings.durability == Durability::Disk {
             self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::figures::Event;
 use crate::locks::RwLock;
-use crate::log::{BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
+use crate::log::{AtEnd, BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::gone::Wanted;
 use crate::share::lanes::Fresh;
 use crate::share::letter::is_letter_of;
@@ -187,7 +187,8 @@ impl Queue {
 
     pub(super) fn reader(&self, place: &Place, from: Offset) -> Reader {
         let log = Arc::clone(place.partition.log());
-        Reader::new(log, from, Visibility::Written, self.settings.on_damage).below_start(BelowStart::GoOn)
+        let reader = Reader::new(log, from, Visibility::Written, self.settings.on_damage);
+        reader.below_start(BelowStart::GoOn).at_end(AtEnd::WaitsForNobody)
     }
 
     /// Whether a record is this queue's to deliver: it was not sent back for another, nor is it another's letter.

@@ -185,10 +185,8 @@ impl Queues {
         in_use.retain(|_, queue| queue.strong_count() > 0);
         let key = (Arc::clone(&owner), topic.id());
         if let Some(queue) = in_use.get(&key).and_then(Weak::upgrade) {
-            if asked.or(&queue.settings)? != queue.settings {
-                let (group, topic) = (&queue.group, topic.name());
-                let why = "it has workers, or messages that they have taken, with other settings, and all need the same";
-                return Err(Error::invalid(format!("queue {group:?} of topic {topic:?}: {why}")));
+            if let Some(setting) = asked.or(&queue.settings)?.other_than(&queue.settings) {
+                return Err(in_use_otherwise(&queue, &setting));
             }
             return Ok(queue);
         }
@@ -342,6 +340,12 @@ impl OutlivesRecords for Queues {
             self.let_go_of_gone(&partition);
         }
     }
+}
+
+fn in_use_otherwise(queue: &Queue, setting: &str) -> Error {
+    let (group, topic) = (&queue.group, queue.topic.name());
+    let why = "it has workers, or messages that they have taken, and all need the same settings";
+    Error::invalid(format!("queue {group:?} of topic {topic:?}: {setting}: {why}"))
 }
 
 /// Those that somebody works on.

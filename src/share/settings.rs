@@ -1,5 +1,6 @@
 //! How a queue works: the same for all its workers.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,41 @@ impl Default for Settings {
             counts_written: true,
             letters_of: None,
         }
+    }
+}
+
+impl Settings {
+    /// The first of them that is not as in others, by the name that a builder gives it; where it is a number or a word, both.
+    pub(super) fn other_than(&self, others: &Self) -> Option<String> {
+        let both = |name: &str, own: &dyn Debug, other: &dyn Debug| {
+            Some(format!("{name} is {other:?} there, and not {own:?}"))
+        };
+        let differs = |name: &str| Some(format!("{name} is another one there"));
+        if self.delivery_limit != others.delivery_limit {
+            return both("delivery_limit", &self.delivery_limit, &others.delivery_limit);
+        }
+        if self.retry != others.retry {
+            return differs("retry_policy");
+        }
+        if self.dead_letters != others.dead_letters {
+            return both("dead_letter_topic", &self.dead_letters, &others.dead_letters);
+        }
+        if self.is_ordered != others.is_ordered {
+            return both("ordered_by_key", &self.is_ordered, &others.is_ordered);
+        }
+        if self.durability != others.durability {
+            return both("durability", &self.durability, &others.durability);
+        }
+        if self.start_from != others.start_from {
+            return both("start_from", &self.start_from, &others.start_from);
+        }
+        if self.on_damage != others.on_damage {
+            return both("on_damage", &self.on_damage, &others.on_damage);
+        }
+        if self.counts_written != others.counts_written {
+            return both("count_in_memory", &!self.counts_written, &!others.counts_written);
+        }
+        (self != others).then(|| "a setting is another one there".to_owned())
     }
 }
 

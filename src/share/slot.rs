@@ -7,6 +7,7 @@ use crate::log::Reader;
 use crate::share::doubts::Share;
 use crate::share::gone::Known;
 use crate::share::pace::Pace;
+use crate::share::refused::Causes;
 use crate::share::runs::length;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{Accounts, Found, SlotName};
@@ -57,6 +58,7 @@ pub(super) struct SlotInner {
     /// What of it was out by the last word to other states of the process.
     pub(super) shown: Option<Share>,
     pub(super) counters: Counters,
+    pub(super) causes: Causes,
     /// Working memory of whoever has the lock.
     pub(super) batches: Vec<StateBatch>,
     pub(super) encoded: Vec<u8>,
@@ -130,6 +132,7 @@ impl Slot {
             seen_life: None,
             shown: None,
             counters,
+            causes: Causes::default(),
             batches: Vec::new(),
             encoded: Vec::new(),
         };

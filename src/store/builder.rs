@@ -10,7 +10,8 @@ use crate::backup::refuse_backup;
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::io::{
-    Clock, Directory, DirectoryLock, FileSystem, OsFileSystem, SystemClock, descriptor_limit, most_held,
+    Clock, Directory, DirectoryLock, FileSystem, Leads, OsFileSystem, SystemClock, descriptor_limit,
+    most_held,
 };
 use crate::live::Opened;
 use crate::log::{LogOptions, RepairReport, VerifyReport};
@@ -282,17 +283,23 @@ impl StoreBuilder {
     /// delete nothing. Look through the report before the store is used again.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, or the directory is no store: it has neither
-    /// a list of topics nor a partition. [`StoreLocked`](Error::StoreLocked),
+    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, whatever links and `..` lead there, or goes up from a
+    /// directory that does not exist, or when the directory is no store: it has neither a list of topics nor a partition. [`StoreLocked`](Error::StoreLocked),
     /// [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;
-        let (store, copies) = (absolute(&self.path)?, absolute(copies.as_ref())?);
-        if copies.starts_with(&store) {
-            let why = "copies must not lie in the store";
+        let copies = absolute(copies.as_ref())?;
+        let root = self.root()?.anchored()?;
+        let refused = match root.leads(&copies)? {
+            Leads::Outside => None,
+            Leads::Inside => Some("copies must not lie in the store"),
+            Leads::Astray => {
+                Some("it goes up (..) from a directory that does not exist: give the path without")
+            }
+        };
+        if let Some(why) = refused {
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        let root = self.root()?.anchored()?;
         let _lock = self.lock(&root)?;
         refuse_backup(&root)?;
         // Files change: nobody may look meanwhile.

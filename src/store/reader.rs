@@ -94,6 +94,7 @@ impl StoreReader {
         let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
         if let Some(report) = commits {
             report.skipped = groups.skipped().to_vec();
+            report.let_go = groups.let_go().to_vec();
             report.failure = report.failure.take().or_else(|| groups.unreadable().cloned()).or(unseen);
         }
         let clock = builder.clock;

@@ -335,6 +335,7 @@ fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<Recover
     let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
     commits.into_iter().for_each(|report| {
         report.skipped = groups.skipped().to_vec();
+        report.let_go = groups.let_go().to_vec();
         report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
     });
     let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());

@@ -31,7 +31,7 @@ impl EventsBackwards {
         let log = partition.log();
         log.check_open()?;
         log.check_key_index()?;
-        log.write_accepted()?;
+        log.write_for((below, below))?;
         let reader = ContentBackwards::new(log, Arc::clone(selection), (0, below), Isolation::ReadCommitted);
         Ok(Self { place: partition.topic_partition().clone(), reader, is_over: false })
     }

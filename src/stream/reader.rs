@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::log::{BelowStart, ContentReader, FetchLimits, Log, Patience, Selection, Signal};
+use crate::log::{AtEnd, BelowStart, ContentReader, FetchLimits, Log, Patience, Selection, Signal};
 use crate::topic::{Copies, OwnedRecord, Partition, PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
@@ -72,14 +72,15 @@ impl EventReader {
     ) -> Result<Self> {
         let log = partition.log();
         log.check_open()?;
-        log.write_accepted()?;
+        log.write_for((from, until))?;
         let (start, end) = (log.start(), log.end());
         if from > end || from < 0 {
             let place = partition.topic_partition().clone();
             return Err(Error::OffsetOutOfRange { partition: place, requested: from, start, end });
         }
         let reader = ContentReader::new(log, Arc::clone(selection), (from, until));
-        let reader = reader.below_start(BelowStart::GoOn);
+        let mut reader = reader.below_start(BelowStart::GoOn);
+        reader.set_at_end(AtEnd::WaitsForNobody);
         Ok(Self { place: partition.topic_partition().clone(), reader, signal: None })
     }
 
@@ -156,7 +157,9 @@ impl IntoIterator for EventReader {
     type Item = Result<OwnedRecord>;
     type IntoIter = OwnedEvents;
 
-    fn into_iter(self) -> OwnedEvents {
+    fn into_iter(mut self) -> OwnedEvents {
+        // It ends at the end: what was sent before it gets there is not to be missing.
+        self.reader.set_at_end(AtEnd::Waits);
         OwnedEvents { reader: self, copies: Copies::default() }
     }
 }

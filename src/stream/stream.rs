@@ -160,7 +160,7 @@ impl Stream {
     pub(super) fn version_below(&self, offset: Offset) -> Result<Option<Offset>> {
         let log = self.partition.log();
         log.check_open()?;
-        log.write_accepted()?;
+        log.write_for((offset, offset))?;
         let selection = Arc::clone(&self.selection);
         let mut last = ContentBackwards::new(log, selection, (0, offset), Isolation::ReadCommitted);
         Ok(last.fetch()?.and_then(|slice| slice.iter().next().map(|record| record.offset)))

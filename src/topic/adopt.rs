@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Directory, Link, random_id};
+use crate::io::{Directory, Leads, Link, random_id};
 use crate::log::{Adoptee, Inspection, Log, TornTail};
 use crate::topic::admin::entry_of;
 use crate::topic::catalog_file::CatalogFile;
@@ -175,7 +175,7 @@ impl Topics {
                 let (path, reason) = (source.path.clone(), reason.to_owned());
                 Err(Error::CannotAdopt { path, position: 0, offset: None, reason })
             };
-            if directory.is_in(&self.root)? {
+            if self.root.leads(directory.path())? == Leads::Inside {
                 return refuse(
                     "it lies in this store: copy it elsewhere while the store is closed, and give the copy",
                 );

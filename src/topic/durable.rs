@@ -43,6 +43,8 @@ pub struct Durable {
     moved: Vec<Moved>,
     /// The first failure of those that are.
     outcome: Result<()>,
+    /// What it tells where nothing fails.
+    told: Option<Error>,
     /// Of what these have lost it tells, in the poll that returns `Ready`: dropped before, it has used nothing up.
     flushed: Vec<Partition>,
     /// A topic that is deleted meanwhile is no failure.
@@ -66,6 +68,7 @@ impl Durable {
             waits,
             moved: Vec::new(),
             outcome,
+            told: None,
             flushed: Vec::new(),
             passes_over_deleted: false,
             is_over: false,
@@ -80,6 +83,11 @@ impl Durable {
     /// The same, and what is waited for here: transactions that are not to be taken back by a power cut.
     pub(crate) fn and_those(self, moved: impl IntoIterator<Item = Result<RestsOn>>) -> Self {
         Self { moved: moved.into_iter().map(Moved::new).collect(), ..self }
+    }
+
+    /// The same, but that it tells why something was left out once all the rest went well.
+    pub(crate) fn telling(self, why: Option<Error>) -> Self {
+        Self { told: why, ..self }
     }
 
     /// What is not to be waited for, as it has failed.
@@ -120,8 +128,9 @@ impl Future for Durable {
         let moved = this.moved.drain(..).map(Moved::outcome).fold(Ok(()), Result::and);
         this.outcome = std::mem::replace(&mut this.outcome, Ok(())).and(moved);
         // Of one that has lost records: those of the others the next flush tells.
-        let told = tell_one_loss(&std::mem::take(&mut this.flushed));
-        Poll::Ready(told.and(std::mem::replace(&mut this.outcome, Ok(()))))
+        let lost = tell_one_loss(&std::mem::take(&mut this.flushed));
+        let left_out = this.told.take().map_or(Ok(()), Err);
+        Poll::Ready(lost.and(std::mem::replace(&mut this.outcome, Ok(()))).and(left_out))
     }
 }
 

@@ -42,7 +42,7 @@ struct Import<'a> {
 impl Topic {
     /// Appends a record for each line, which is a JSON object as [`export`](Self::export) writes them, to the partition that the line names, the
     /// first one if it names none. Offsets are new. Empty lines are passed over. Returns how many there were, when they survive a power
-    /// cut.
+    /// cut. A member that `export` does not write, or that is there twice, is a fault of its line.
     ///
     /// Lines that follow each other in one partition are appended together, 1 MiB at a time. In memory are such a batch and a line, which
     /// may have 64 MiB, or eight times `max.message.bytes` where that is more.

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::locks::OnceLock;
 use crate::log::TransactionId;
 use crate::topic::ledger::Entry;
@@ -25,6 +25,9 @@ pub(crate) trait Participant: Any + fmt::Debug + Send + Sync {
     fn doubt(&self) -> Option<Box<dyn FnOnce() + Send + Sync>> {
         None
     }
+
+    /// It takes no effect, or nobody knows whether it does, and this is what the program was told: it is dropped next.
+    fn refused(&self, _cause: &Error) {}
 
     /// Takes the locks under which its state stands still, checks what has to hold, and says what is to be written; `None` when
     /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction. Where it

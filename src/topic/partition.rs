@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::partition_for_key;
 use crate::log::{
-    Append, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, StreamKey, Undecided,
+    Append, AtEnd, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, StreamKey, Undecided,
     Visibility,
 };
 use crate::topic::internal::{InternalTopic, refuse_write};
@@ -285,25 +285,27 @@ impl Partition {
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
         self.log.check_open()?;
-        self.log.write_accepted()?;
-        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
-        let (start, end) = (self.start(), self.end());
-        let from = match range.start_bound() {
+        let first = match range.start_bound() {
             Bound::Included(offset) => *offset,
             Bound::Excluded(offset) => offset.saturating_add(1),
-            Bound::Unbounded => start,
+            Bound::Unbounded => 0,
         };
-        let is_from_start = range.start_bound() == Bound::Unbounded;
         let until = match range.end_bound() {
             Bound::Included(offset) => offset.saturating_add(1),
             Bound::Excluded(offset) => *offset,
             Bound::Unbounded => Offset::MAX,
         };
+        self.log.write_for((first, until))?;
+        // Read once: it may move on at any moment, and a range without a beginning begins wherever it is.
+        let (start, end) = (self.start(), self.end());
+        let is_from_start = range.start_bound() == Bound::Unbounded;
+        let from = if is_from_start { start } else { first };
         if from < start || from > end {
             let partition = self.place.clone();
             return Err(Error::OffsetOutOfRange { partition, requested: from, start, end });
         }
-        let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail);
+        let reader = Reader::new(Arc::clone(&self.log), from, Visibility::Written, OnDamage::Fail)
+            .at_end(AtEnd::WaitsForNobody);
         // Whoever reads from the start, wherever that is, may find that it has moved.
         let below_start = if is_from_start { BelowStart::GoOn } else { BelowStart::Fail };
         Ok(PartitionReader::new(self.place.clone(), reader.until(until).below_start(below_start)))

@@ -1,7 +1,7 @@
 //! Reading one partition without a consumer.
 
 use crate::error::Result;
-use crate::log::{BelowStart, FetchLimits, Isolation, Reader, Undecided};
+use crate::log::{AtEnd, BelowStart, FetchLimits, Isolation, Reader, Undecided};
 use crate::topic::copies::Copies;
 use crate::topic::next::Watch;
 use crate::topic::record_ref::OwnedRecord;
@@ -74,7 +74,8 @@ impl PartitionReader {
         self.reader.seek(offset);
     }
 
-    /// About 256 KiB of records, whole batches; none at the end of the range or of the log.
+    /// About 256 KiB of records, whole batches; none at the end of the range or of the log. Records in memory are written first, unless
+    /// another thread writes to the partition just then: then a later fetch has them.
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
@@ -98,12 +99,15 @@ impl IntoIterator for PartitionReader {
     type Item = Result<OwnedRecord>;
     type IntoIter = OwnedRecordsIter;
 
-    fn into_iter(self) -> OwnedRecordsIter {
+    fn into_iter(mut self) -> OwnedRecordsIter {
+        // It ends at the end: what was sent before it gets there is not to be missing.
+        self.reader.set_at_end(AtEnd::Waits);
         OwnedRecordsIter { reader: self, copies: Copies::default() }
     }
 }
 
-/// Iterates over copies of a partition's records, up to the end at the time it gets there. It copies up to 500 records ahead:
+/// Iterates over copies of a partition's records, up to the end at the time it gets there: what is in memory or about to be written then is
+/// written first, and waited for. It copies up to 500 records ahead:
 /// what is deleted meanwhile may still be handed out. An error is the last item: to continue after a damaged batch, read from
 /// there.
 ///

@@ -1,6 +1,6 @@
 //! Setting a whole store right: the list of topics first, then each partition by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -75,7 +75,15 @@ fn repair_catalog(root: &Directory, copies: &Copies, report: &mut RepairReport) 
     let Some(why) = why else { return Ok(Some(catalog)) };
     let copy = copies.keep_file(root, CATALOG_FILE)?;
     root.replace_file(CATALOG_FILE, &catalog.encode())?;
-    let reason = format!("{why}; these topics now have the settings of a new topic: {adopted:?}");
+    let mut reason = format!("{why}; these topics now have the settings of a new topic: {adopted:?}");
+    let unknown: Vec<_> = adopted.iter().filter(|name| has_new_id(&catalog, &there, name)).collect();
+    if !unknown.is_empty() {
+        // An id that is taken for another topic's of that name would have groups begin where they never were.
+        reason += &format!(
+            "; nothing tells the ids of these, and they have new ones: what groups have committed of them is lost, and so is what their \
+             queues had done: {unknown:?}"
+        );
+    }
     let path = root.join(CATALOG_FILE);
     report.repairs.push(Repair::of_whole_file(path, reason, copy));
     Ok(Some(catalog))
@@ -85,7 +93,7 @@ fn repair_catalog(root: &Directory, copies: &Copies, report: &mut RepairReport) 
 struct Found {
     topic: String,
     number: u32,
-    /// What its state file says, if it can be read.
+    /// What its state file says, if that can be read.
     identity: Option<Identity>,
     had_records: bool,
 }
@@ -99,13 +107,15 @@ fn partitions_in(root: &Directory) -> Result<Vec<Found>> {
             continue;
         }
         let directory = root.child(&entry.name);
-        let identity = Log::identity_in(&directory)?;
-        let had_records = match identity {
+        let had_records = match Log::identity_in(&directory)? {
             Some(_) => Log::had_records(&directory)?,
             None => !Log::is_unfinished(&directory)?,
         };
+        let identity = Log::identity_left_in(&directory)?;
         found.push(Found { topic: name.topic.to_owned(), number: name.partition, identity, had_records });
     }
+    // Of two topics of one name the first partition decides, whatever order a directory is listed in.
+    found.sort_by(|a, b| (&a.topic, a.number).cmp(&(&b.topic, b.number)));
     Ok(found)
 }
 
@@ -119,14 +129,17 @@ fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
     };
     let ours: Vec<_> = there.iter().filter(ours).collect();
     for found in &ours {
-        let known = ours.iter().filter(|other| other.topic == found.topic).find_map(|other| other.identity);
-        let id = found.identity.or(known).map(|identity| identity.topic);
+        let ids = ids_of(&found.topic, &ours);
+        // Of two topics of one name nobody knows which it is of that tells nothing.
+        let is_disputed = found.identity.is_none() && ids.len() > 1;
+        let known = ids.first().copied().filter(|_| !is_disputed);
+        let id = found.identity.map(|identity| identity.topic).or(known);
         if id.is_some_and(|id| catalog.deleted.contains(&id)) {
             continue;
         }
         let partitions = found.number + 1;
         match catalog.topics.get_mut(&found.topic) {
-            Some(listed) if id.is_none_or(|id| id == listed.id) => {
+            Some(listed) if id.is_none_or(|id| id == listed.id) && !is_disputed => {
                 if listed.partitions < partitions {
                     listed.partitions = partitions;
                     adopted.push(found.topic.clone());
@@ -147,6 +160,19 @@ fn adopt(catalog: &mut Catalog, there: &[Found], is_lost: bool) -> Vec<String> {
     adopted.sort();
     adopted.dedup();
     adopted
+}
+
+/// The ids that partitions of that name tell: more than one where there were two topics of it.
+fn ids_of(topic: &str, there: &[&Found]) -> BTreeSet<u128> {
+    let its = there.iter().filter(|found| found.topic == topic);
+    its.filter_map(|found| found.identity).map(|identity| identity.topic).collect()
+}
+
+/// Whether the id of a user's topic is one that no file has told.
+fn has_new_id(catalog: &Catalog, there: &[Found], name: &str) -> bool {
+    let Some(topic) = catalog.topics.get(name) else { return false };
+    let tells = |found: &Found| found.identity.is_some_and(|identity| identity.topic == topic.id);
+    InternalTopic::find(name).is_none() && !there.iter().any(tells)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
 //! was decided is in the log everywhere, [`settling`] keeps it until that is durable, [`ends_needed`] has partitions remember ends as long as others lack them, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet, [`own_rounds`] what each of them rests on itself,
-//! [`giving_up`] is what becomes of one that takes no effect, [`aborting`] ends one from outside, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
+//! [`giving_up`] is what becomes of one that takes no effect, [`refused`] tells why, [`aborting`] ends one from outside, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
 mod aborting;
 mod asked;
@@ -24,6 +24,7 @@ mod names;
 mod own_rounds;
 mod pieces;
 mod recovery;
+mod refused;
 mod resting;
 mod room;
 mod round;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::group::{IsOver, PendingOffsets};
-use crate::io::in_drop;
 use crate::locks::Mutex;
 use crate::producer::Producer;
 use crate::topic::{Participant, Partition};
@@ -53,27 +52,29 @@ use crate::types::{Durability, Offset, Record, Timestamp};
 #[derive(Debug)]
 #[must_use = "a transaction that is dropped is aborted"]
 pub struct Transaction {
-    shared: Arc<Transactions>,
+    pub(super) shared: Arc<Transactions>,
     producer: Producer,
-    named: Arc<Named>,
-    owner: u64,
+    pub(super) named: Arc<Named>,
+    pub(super) owner: u64,
     is_over: IsOver,
     settings: Settings,
-    pieces: Pieces,
-    participants: Vec<Box<dyn Participant>>,
-    conditions: Vec<Box<dyn Condition>>,
+    pub(super) pieces: Pieces,
+    pub(super) participants: Vec<Box<dyn Participant>>,
+    pub(super) conditions: Vec<Box<dyn Condition>>,
     /// What was written before the decision.
-    put: Vec<Put>,
+    pub(super) put: Vec<Put>,
     /// Why it cannot be committed.
     refused: Option<String>,
     /// What it was aborted by, when it could not be written as it came: that stays what its calls return.
-    failed: Option<Error>,
-    phase: Phase,
+    pub(super) failed: Option<Error>,
+    /// What the last of its calls that has failed has returned.
+    pub(super) cause: Option<Error>,
+    pub(super) phase: Phase,
 }
 
 /// What dropping a transaction has to see to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// What is written of it is to be aborted.
     GoesOn,
     /// It is being committed: whoever drops it then unwinds from a panic.
@@ -101,6 +102,7 @@ impl Transaction {
             put: Vec::new(),
             refused: None,
             failed: None,
+            cause: None,
             phase: Phase::GoesOn,
         }
     }
@@ -118,13 +120,22 @@ impl Transaction {
     /// it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns the same; [`Panicked`](crate::Error::Panicked) where a clock or a file system of
     /// the program's own has panicked in an earlier one.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
-        self.check_going_on()?;
-        let partition = self.producer.place_of(&record)?;
-        self.send_to(&partition, &record)
+        let place = self.check_going_on().and_then(|()| self.producer.place_of(&record));
+        let sent = place.and_then(|partition| self.send_to(&partition, &record));
+        self.note_cause(sent)
     }
 
     /// Adds records, each to the topic it names, behind what `first` does: all of it, or nothing where one of them is refused.
     pub(crate) fn send_all(
+        &mut self,
+        records: &[Record<'_>],
+        first: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let sent = self.try_to_send_all(records, first);
+        self.note_cause(sent)
+    }
+
+    fn try_to_send_all(
         &mut self,
         records: &[Record<'_>],
         first: impl FnOnce(&mut Self) -> Result<()>,
@@ -288,6 +299,11 @@ impl Transaction {
     }
 
     fn decide(mut self, later: Option<&Mutex<Later>>) -> Result<Committed> {
+        let decided = self.try_to_decide(later);
+        self.note_cause(decided)
+    }
+
+    fn try_to_decide(&mut self, later: Option<&Mutex<Later>>) -> Result<Committed> {
         self.check_failed()?;
         if !self.put.is_empty() {
             self.shared.begin_commit(&self.named, self.owner)?;
@@ -311,9 +327,11 @@ impl Transaction {
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted): it was aborted before.
     pub fn abort(mut self) -> Result<()> {
-        self.check_going_on()?;
+        let going_on = self.check_going_on();
+        self.note_cause(going_on)?;
         self.phase = Phase::Over;
-        self.shared.abort(&self.named, self.owner)
+        let aborted = self.shared.abort(&self.named, self.owner);
+        self.note_cause(aborted)
     }
 
     /// Does without a lock what can be done so: its partitions are made ready, and the conditions look. After an error the transaction
@@ -356,18 +374,6 @@ impl Transaction {
         }
     }
 
-    /// Some of it may be written and some not: none of it takes effect, whatever the program does next.
-    fn fail(&mut self, error: Error) -> Error {
-        self.phase = Phase::Over;
-        // Whoever was fenced has nothing left to abort.
-        drop(self.shared.abort(&self.named, self.owner));
-        (self.pieces, self.put) = (Pieces::default(), Vec::new());
-        self.participants.clear();
-        self.conditions.clear();
-        self.failed = Some(error.clone());
-        error
-    }
-
     fn check_failed(&self) -> Result<()> {
         self.shared.check_process()?;
         self.failed.clone().map_or(Ok(()), Err)
@@ -376,20 +382,5 @@ impl Transaction {
     fn check_going_on(&self) -> Result<()> {
         self.check_failed()?;
         if self.put.is_empty() { Ok(()) } else { self.shared.check_written(&self.named, self.owner) }
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if !self.shared.process.is_current() {
-            // A child's copy is not the one that goes on.
-            return;
-        }
-        match self.phase {
-            // Whoever was fenced has nothing left to abort.
-            Phase::GoesOn => in_drop(|| drop(self.shared.abort(&self.named, self.owner))),
-            Phase::Commits => self.shared.abandon(&self.named, self.owner),
-            Phase::Over => {}
-        }
     }
 }

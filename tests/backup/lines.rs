@@ -88,6 +88,27 @@ fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
     assert_eq!(topic.import(many.as_bytes()).unwrap(), 500);
 }
 
+/// A misspelt `value` was a record of null, and of two timestamps the last was taken.
+#[test]
+fn a_misspelt_member_of_a_line_is_refused_with_its_line_and_name() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new()).unwrap();
+    for (fault, why) in [
+        (r#"{"key":"c","vlaue":"v"}"#, r#""vlaue" is no member of a record"#),
+        (r#"{"value":"v","headers":[{"name":"k","key":"k"}]}"#, r#""name" is no member of a header"#),
+        (r#"{"value":"v","timestamp":1,"timestamp":2}"#, r#""timestamp" is there twice"#),
+    ] {
+        let before = topic.partition(0).unwrap().end();
+        match topic.import(format!("{{\"value\":\"a\"}}\n{fault}\n{{\"value\":\"b\"}}\n").as_bytes()) {
+            Err(error @ Error::Import { line: 2, records: 1, .. }) => {
+                assert!(error.to_string().contains(why), "{error}");
+            }
+            other => panic!("{fault}: {other:?}"),
+        }
+        assert_eq!(topic.partition(0).unwrap().end(), before + 1, "{fault}");
+    }
+}
+
 #[test]
 fn an_endless_line_and_a_writer_that_fails_end_it() {
     struct Endless;

@@ -30,6 +30,8 @@ mod panics;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod rolls;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod topics;

@@ -177,6 +177,44 @@ fn a_failed_write_and_a_failed_sync_are_counted_once_each() {
 }
 
 #[test]
+fn deletions_beside_senders_were_counted_as_failed_writes() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let linger = Duration::from_millis(1);
+    let builder = store.producer_builder().durability(Durability::Memory).linger(linger);
+    let in_memory = builder.build().unwrap();
+    for _ in 0..10 {
+        store.create_topic("orders", TopicConfig::new()).unwrap();
+        in_memory.send(Record::to("orders").value("2 apples")).unwrap();
+        std::thread::sleep(linger * 2);
+        store.delete_topic("orders").unwrap();
+        store.maintain().unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for durability in [Durability::Memory, Durability::Os, Durability::Disk] {
+            let producer = store.producer_builder().durability(durability).build().unwrap();
+            let stop = &stop;
+            scope.spawn(move || {
+                while !stop.load(Ordering::SeqCst) {
+                    if let Err(error) = producer.send(Record::to("orders").value("2 apples")) {
+                        assert!(matches!(error, Error::UnknownTopic { .. } | Error::Lost { .. }), "{error}");
+                    }
+                }
+            });
+        }
+        for _ in 0..40 {
+            store.create_topic("orders", TopicConfig::new()).unwrap();
+            std::thread::sleep(linger * 2);
+            store.delete_topic("orders").unwrap();
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let counters = store.stats().unwrap().counters;
+    assert_eq!((counters.write_failures, counters.poisonings), (0, 0), "{counters:?}");
+}
+
+#[test]
 fn waits_for_room_are_measured_and_told() {
     let waits: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let to = Arc::clone(&waits);

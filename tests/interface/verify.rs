@@ -295,3 +295,45 @@ fn what_verify_names_a_repair_reports_also_where_nothing_was_lost() {
     let store = by_hand(copy.path()).open().unwrap();
     assert_eq!(records(&store.topic(TOPIC).unwrap().partition(0).unwrap()).len(), 10);
 }
+
+/// Where a list of topics is lost together with what one of their partitions says of itself.
+#[test]
+fn a_repair_that_did_not_know_a_topic_any_more_said_nothing_of_its_committed_offsets() {
+    // A bit of the first mark, of the second, of the head; and of the table, which says whose partition it is.
+    for (byte, is_known) in [(600, true), (1100, true), (100, true), (1550, false)] {
+        let dir = fast_dir();
+        let path = dir.path().join("store");
+        let store = Store::open(&path).unwrap();
+        store.create_topic("orders", TopicConfig::new().segment_bytes(1000)).unwrap();
+        for _ in 0..50 {
+            store.producer().send(Record::to("orders").value("2 apples")).unwrap();
+        }
+        let mut billing = store.consumer("billing").unwrap();
+        billing.subscribe(["orders"]).unwrap();
+        billing.commit_offsets([(("orders", 0).into(), 20)]).unwrap();
+        drop(billing);
+        store.close().unwrap();
+        let state = path.join("orders-0/annals.state");
+        let mut bytes = std::fs::read(&state).unwrap();
+        bytes[byte] ^= 1;
+        std::fs::write(&state, bytes).unwrap();
+        std::fs::remove_file(path.join("annals.topics")).unwrap();
+        let report = Store::builder(&path).repair(dir.path().join("copies")).unwrap();
+        let told = report.repairs[0].to_string();
+        assert_eq!(told.contains("committed"), !is_known, "{byte}: {told}");
+        assert!(!told.contains("nothing is lost"), "{byte}: {told}");
+        let store = Store::open(&path).unwrap();
+        let committed: Vec<_> = store.committed("billing").into_values().map(|at| at.offset).collect();
+        let let_go: Vec<_> = store.recovery().iter().flat_map(|report| report.let_go.clone()).collect();
+        if is_known {
+            assert_eq!((committed, let_go.len()), (vec![20], 0), "{byte}: {let_go:?}");
+        } else {
+            assert_eq!((committed, let_go.len()), (vec![], 1), "{byte}: {let_go:?}");
+            assert!(let_go[0].contains("billing") && let_go[0].contains("orders-0"), "{let_go:?}");
+        }
+        store.close().unwrap();
+        // It is told once.
+        let store = Store::open(&path).unwrap();
+        assert!(store.recovery().iter().all(|report| report.let_go.is_empty()), "{byte}");
+    }
+}

@@ -17,6 +17,7 @@ mod common;
 
 mod commits;
 mod crowded;
+mod dead;
 mod ends;
 mod frozen;
 mod groups;
@@ -40,4 +41,5 @@ mod workers_killed;
 mod workers_lost;
 mod workers_model;
 mod workers_passed;
+mod workers_waited;
 mod world;

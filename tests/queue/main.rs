@@ -76,6 +76,8 @@ mod power;
 #[cfg(test)]
 mod redriven;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod timers;
@@ -83,5 +85,7 @@ mod timers;
 mod together;
 #[cfg(test)]
 mod undecided;
+#[cfg(test)]
+mod words;
 #[cfg(test)]
 mod world;

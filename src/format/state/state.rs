@@ -109,6 +109,14 @@ impl PartitionState {
         body
     }
 
+    /// Whose partition a file is of that cannot be read, where what says so is whole: a mark or the head may be damaged alone.
+    pub(crate) fn identity_left(bytes: &[u8]) -> Option<Identity> {
+        if matches!(check_head(bytes), Err(Malformed::Unsupported { .. })) {
+            return None;
+        }
+        whole_body(bytes.get(BODY..)?).and_then(|whole| take_identity(&mut Reader::from(whole, 4))).ok()
+    }
+
     /// Reads a whole file.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let version = check_head(bytes)?;
@@ -143,19 +151,28 @@ fn check_head(bytes: &[u8]) -> Result<u32, Malformed> {
     Ok(version)
 }
 
-fn decode_body(
-    bytes: &[u8],
-    version: u32,
-    (sequence, mark): (u64, Mark),
-) -> Result<PartitionState, Malformed> {
+/// The table, if its checksum fits.
+fn whole_body(bytes: &[u8]) -> Result<&[u8], Malformed> {
     let needed = Reader::new(bytes).take_u32()? as usize;
     let whole = bytes.get(..needed).ok_or(Malformed::Truncated { needed, available: bytes.len() })?;
     if bytes.len() != needed || !is_whole(whole) {
         return Err(Malformed::invalid(0, "the table's checksum does not fit"));
     }
-    let mut reader = Reader::from(whole, 4);
-    let identity =
-        Identity { store: reader.take_u128()?, topic: reader.take_u128()?, partition: reader.take_u32()? };
+    Ok(whole)
+}
+
+fn take_identity(reader: &mut Reader<'_>) -> Result<Identity, Malformed> {
+    let (store, topic) = (reader.take_u128()?, reader.take_u128()?);
+    Ok(Identity { store, topic, partition: reader.take_u32()? })
+}
+
+fn decode_body(
+    bytes: &[u8],
+    version: u32,
+    (sequence, mark): (u64, Mark),
+) -> Result<PartitionState, Malformed> {
+    let mut reader = Reader::from(whole_body(bytes)?, 4);
+    let identity = take_identity(&mut reader)?;
     let log_start = reader.take_i64()?;
     let cleaned_until = reader.take_i64()?;
     let is_closed = reader.take_u32()? == 1;

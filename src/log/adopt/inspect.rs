@@ -74,12 +74,21 @@ impl Log {
                 format!("it ends at offset {end} and cannot start at {start}: ask for a start up to there");
             return Err(refusal(directory.path().to_path_buf(), (0, Some(start)), reason));
         }
+        let producers = source.producers.unwrap_or(looked.producers);
+        if let Some(file) = looked.files.last()
+            && !has_room_for_ends(&producers, end)
+        {
+            let reason = "a transaction in it has no end, and no offset is left for the marker that would abort it: have a \
+                          broker copy the topic to a new one";
+            let place = (file.summary.bytes, Some(end));
+            return Err(refusal(directory.join(&file.name), place, reason.to_owned()));
+        }
         Ok(Adoptee {
             directory,
             files: looked.files,
             start,
             end,
-            producers: source.producers.unwrap_or(looked.producers),
+            producers,
             cleaned_until: source.cleaned_until,
             torn: looked.torn,
         })
@@ -101,6 +110,12 @@ impl Adoptee {
     pub(crate) fn segments(&self) -> usize {
         self.files.len()
     }
+}
+
+/// Whether each transaction without an end can get one behind the files: there is an offset after each batch.
+fn has_room_for_ends(producers: &ProducerTable, end: Offset) -> bool {
+    let unended = Offset::try_from(producers.open_transactions().len()).unwrap_or(Offset::MAX);
+    end.checked_add(unended).is_some()
 }
 
 /// What was seen so far.

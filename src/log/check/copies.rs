@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::io::{Directory, OpenMode};
+use crate::io::{Directory, Leads, OpenMode};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
@@ -21,6 +21,8 @@ impl Copies {
     /// Makes the directory, durably, if it is not there.
     pub(crate) fn open(directory: Directory) -> Result<Self> {
         directory.ensure()?;
+        // Its one path, whatever links lead there: it is what lies above that one whose names were made.
+        let directory = directory.elsewhere(directory.path())?;
         directory.sync_above()?;
         Ok(Self { directory })
     }
@@ -31,6 +33,11 @@ impl Copies {
         let stem = format!("{name}.{}", range.start);
         let source = from.open(name, OpenMode::Read)?;
         let directory = self.directory.child(place);
+        // As where the directory for copies is the one that the store stands in.
+        if from.leads(directory.path())? == Leads::Inside {
+            let why = "a copy would lie beside what it is a copy of: give another directory for them";
+            return Err(Error::invalid(format!("{}: {why}", directory.path().display())));
+        }
         directory.ensure()?;
         // Also where an earlier run made it, and did not live to sync its name.
         self.directory.sync()?;

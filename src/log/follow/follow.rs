@@ -147,7 +147,7 @@ impl Log {
         let life = follow.guest.life();
         match known.basis {
             Basis::Table { life: seen, generation } | Basis::Files { life: seen, generation }
-                if seen == life =>
+                if seen == life && !follow.guest.misses_owner(life) =>
             {
                 let shown = known.slot.as_ref().and_then(Slot::read);
                 if let Some(shown) = shown.filter(|shown| shown.generation == generation) {

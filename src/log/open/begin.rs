@@ -30,7 +30,7 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
 
 /// What a log is given by the layer above.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LogContext {
     pub(crate) topic_partition: TopicPartition,
     pub(crate) directory: Directory,

@@ -215,6 +215,7 @@ fn as_closed(
         torn: None,
         failure: None,
         skipped: Vec::new(),
+        let_go: Vec::new(),
         lost_snapshot: producers.lost,
     };
     let (producers, producers_from) = (producers.table, producers.from);
@@ -251,6 +252,7 @@ fn unclean(
         torn: None,
         failure: None,
         skipped: Vec::new(),
+        let_go: Vec::new(),
         lost_snapshot: None,
     };
     let mut scans = Vec::new();

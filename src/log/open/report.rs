@@ -34,6 +34,9 @@ pub struct RecoveryReport {
     /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
     /// stranger's. They stay where they are and count for nothing.
     pub skipped: Vec<SkippedRecord>,
+    /// What records of a topic that the store keeps for itself say of another topic of the name that a topic has now, as groups'
+    /// committed offsets may: of one that was deleted, or whose id a repair has not found. It counts for nothing from here on.
+    pub let_go: Vec<String>,
     /// The file of what the partition knows of producers, which could not be read. That was made again from the log, and from an older
     /// file of its kind where there is one: a producer all of whose records have left the log may be forgotten, and what it sends again be
     /// appended again.
@@ -51,6 +54,7 @@ impl RecoveryReport {
             torn: None,
             failure: Some(error),
             skipped: Vec::new(),
+            let_go: Vec::new(),
             lost_snapshot: None,
         }
     }

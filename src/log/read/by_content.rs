@@ -8,7 +8,7 @@ use crate::log::log::Log;
 use crate::log::read::record_slice::{Cut, RecordSlice};
 use crate::log::read::selection::Selection;
 use crate::log::read::sight::{Seen, Sight, Sighted};
-use crate::log::read::{BelowStart, FetchLimits, Isolation};
+use crate::log::read::{AtEnd, BelowStart, FetchLimits, Isolation};
 use crate::segment::{Hit, Segment};
 use crate::types::Offset;
 
@@ -57,6 +57,11 @@ impl ContentReader {
         self
     }
 
+    /// What it does at the end of what is written.
+    pub(crate) fn set_at_end(&mut self, at_end: AtEnd) {
+        self.sight.reader.set_at_end(at_end);
+    }
+
     pub(crate) fn log(&self) -> &Arc<Log> {
         self.sight.reader.log()
     }
@@ -91,7 +96,9 @@ impl ContentReader {
         log.look()?;
         let was_at_end = self.position >= self.sight.reader.limit();
         if was_at_end {
-            log.write_queued();
+            if !self.is_at_end() {
+                self.sight.reader.write_queued();
+            }
             if !log.is_within_end(self.position) {
                 return Err(log.explain(log.out_of_range(self.position)));
             }
@@ -100,7 +107,7 @@ impl ContentReader {
         let is_empty = slices.as_ref().is_ok_and(Vec::is_empty);
         if is_empty && !was_at_end && !self.is_at_end() && self.position >= self.sight.reader.limit() {
             // Nothing but others' records lay before the end, and some may still be in memory.
-            log.write_queued();
+            self.sight.reader.write_queued();
             slices = self.fetch_written(limits);
         }
         let slices = slices.map_err(|error| log.explain(error));

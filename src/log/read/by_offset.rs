@@ -21,7 +21,7 @@ impl Log {
     ) -> Result<Option<T>> {
         self.check_open()?;
         self.look()?;
-        if offset >= self.end() {
+        if offset >= self.end() && self.is_within_end(offset) {
             self.write_accepted()?;
         }
         if offset < self.start() || offset >= self.end() {

@@ -36,7 +36,14 @@ impl Log {
         self: &Arc<Self>,
         timestamp: Timestamp,
     ) -> Result<Option<OffsetAndTimestamp>> {
-        self.look_through(|list| self.search_all(list, timestamp))
+        let end = self.end();
+        let found = self.look_through(|list| self.search_all(list, timestamp))?;
+        if found.is_some() {
+            // All that is in memory lies behind it.
+            return Ok(found);
+        }
+        self.write_accepted()?;
+        if self.end() == end { Ok(None) } else { self.look_through(|list| self.search_all(list, timestamp)) }
     }
 
     fn search_all(

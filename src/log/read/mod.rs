@@ -18,7 +18,7 @@ pub(crate) use by_content::{ContentBackwards, ContentReader};
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;
-pub(crate) use reader::{BelowStart, FetchLimits, Reader, Undecided, Visibility};
+pub(crate) use reader::{AtEnd, BelowStart, FetchLimits, Reader, Undecided, Visibility};
 pub(crate) use record_slice::{RecordSlice, RecordSliceIter};
 pub(crate) use selection::Selection;
 pub(crate) use unended::Unended;

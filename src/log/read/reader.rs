@@ -63,6 +63,15 @@ pub(crate) enum BelowStart {
     GoOn,
 }
 
+/// What a reader does where nothing is left to read but what may be in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// Has that written, whatever another thread has the writer for.
+    Waits,
+    /// Has it written if nobody else has the writer: who lets go of that raises those who watch.
+    WaitsForNobody,
+}
+
 /// What is left of a batch as it was stored, while nobody fetches.
 #[derive(Debug)]
 struct Parked {
@@ -88,6 +97,7 @@ pub(crate) struct Reader {
     pub(super) below_start: BelowStart,
     pub(super) isolation: Isolation,
     pub(super) undecided: Undecided,
+    pub(super) at_end: AtEnd,
     /// Aborted transactions around the batch that was last asked about.
     pub(super) aborted: Option<Nearby>,
     /// The next offset to hand out.
@@ -121,6 +131,7 @@ impl Reader {
             below_start: BelowStart::Fail,
             isolation: Isolation::default(),
             undecided: Undecided::Stops,
+            at_end: AtEnd::Waits,
             aborted: None,
             position,
             until: Offset::MAX,
@@ -167,6 +178,25 @@ impl Reader {
     pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
         self.below_start = below_start;
         self
+    }
+
+    /// What it does at the end of what is written.
+    pub(crate) fn set_at_end(&mut self, at_end: AtEnd) {
+        self.at_end = at_end;
+    }
+
+    /// The same of a reader that is being made.
+    pub(crate) fn at_end(mut self, at_end: AtEnd) -> Self {
+        self.at_end = at_end;
+        self
+    }
+
+    /// Has written what is in memory.
+    pub(super) fn write_queued(&self) {
+        match self.at_end {
+            AtEnd::Waits => self.log.write_queued(),
+            AtEnd::WaitsForNobody => self.log.write_queued_if_free(),
+        }
     }
 
     /// The next offset it will hand out, or a greater one where offsets are missing.
@@ -270,16 +300,18 @@ impl Reader {
         self.log.look()?;
         let was_at_end = self.position >= self.limit();
         if was_at_end {
-            self.log.write_queued();
+            if !self.is_at_end() {
+                self.write_queued();
+            }
             if !self.log.is_within_end(self.position) {
                 // Nothing is there to wait for: what is appended next gets a lower offset.
                 return Err(self.log.out_of_range(self.position));
             }
         }
         let slices = self.fetch_written(limits)?;
-        if slices.is_empty() && !was_at_end && self.position >= self.limit() {
+        if slices.is_empty() && !was_at_end && !self.is_at_end() && self.position >= self.limit() {
             // Nothing but missing offsets lay before the end.
-            self.log.write_queued();
+            self.write_queued();
             return self.fetch_written(limits);
         }
         Ok(slices)

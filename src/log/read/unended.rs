@@ -67,7 +67,8 @@ impl Log {
         mut look: impl FnMut(&SegmentList) -> Result<T>,
     ) -> Result<T> {
         self.check_open()?;
-        self.write_accepted()?;
+        // Of what is written: what is in memory has no part in it.
+        self.write_for((0, 0))?;
         let mut tries = 0;
         loop {
             let list = self.segment_list();

@@ -1,7 +1,7 @@
 //! The partition's state file on disk.
 
 use crate::error::{Error, Result};
-use crate::format::{Malformed, Mark, PartitionState};
+use crate::format::{Identity, Malformed, Mark, PartitionState};
 use crate::io::{Directory, File, OpenMode, PublishFailure};
 use crate::types::Offset;
 
@@ -57,6 +57,15 @@ impl StateFile {
         let state = PartitionState::decode(&bytes);
         let state = state.map_err(|malformed| malformed.in_file(&directory.join(STATE_FILE)))?;
         Ok(Some(Self { is_written: true, ..Self::unwritten(directory, state) }))
+    }
+
+    /// Whose partition a directory holds, also where the file cannot be read but for that.
+    pub(in crate::log) fn identity_left(directory: &Directory) -> Result<Option<Identity>> {
+        match directory.read_file(STATE_FILE, MOST_BYTES) {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| PartitionState::identity_left(&bytes))),
+            Err(Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the file will say that is yet to be written: it is, when it is replaced first.

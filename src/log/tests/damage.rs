@@ -97,10 +97,10 @@ fn whoever_goes_on_where_damage_says_loses_no_more_than_whoever_passes_over_it()
 /// What a repair of the partition tells of.
 pub(super) fn repaired(place: &Place) -> Vec<Repair> {
     let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
-    let copies = Directory::new(Arc::new(OsFileSystem), &place.dir.path().join("copies"));
+    let outside = tempfile::tempdir().unwrap();
+    let copies = Directory::new(Arc::new(OsFileSystem), outside.path());
     let mut repaired = RepairReport::default();
     Log::repair(context, config(500).into(), &Copies::open(copies).unwrap(), &mut repaired).unwrap();
-    std::fs::remove_dir_all(place.dir.path().join("copies")).unwrap();
     assert!(repaired.refused.is_empty());
     repaired.repairs
 }

@@ -307,51 +307,6 @@ impl Log {
         outcome.get().unwrap_or_else(|| Err(unanswered()))
     }
 
-    /// Writes what is in memory: for readers at the end, for a full batch, at the end of a linger.
-    pub(crate) fn write_queued(self: &Arc<Self>) {
-        if self.check_process().is_err() {
-            return;
-        }
-        if self.follow.is_some() {
-            // Another process has it in memory; the look at what is written takes its place.
-            drop(self.look());
-            return;
-        }
-        if self.accumulator.lock().is_empty() {
-            return;
-        }
-        let mut writer = self.writer.lock();
-        self.write_with(&mut writer, Take::All);
-    }
-
-    /// Whether `offset` may be asked for: it is not behind what was given out. Waits for a write that is under way, whose
-    /// records are neither in memory any more nor in the log yet.
-    pub(in crate::log) fn is_within_end(self: &Arc<Self>, offset: Offset) -> bool {
-        if offset > self.end() {
-            // Whoever asks has looked just now: what was seen then stands.
-            drop(self.write_accepted());
-        }
-        offset <= self.end()
-    }
-
-    /// Returns when everything that was accepted before is written or was refused: what is in memory, and what another
-    /// thread is writing, whose records are neither in memory any more nor in the log yet.
-    ///
-    /// # Errors
-    /// Where another process writes the log, and what it shows cannot be seen: then nothing is known of where the log ends. What
-    /// becomes of records in memory is their sender's to learn.
-    pub(crate) fn write_accepted(self: &Arc<Self>) -> Result<()> {
-        self.check_process()?;
-        if self.follow.is_some() {
-            return self.look().map_err(|error| self.explain(error));
-        }
-        if self.next_offset() > self.end() {
-            let mut writer = self.writer.lock();
-            self.write_with(&mut writer, Take::All);
-        }
-        Ok(())
-    }
-
     /// The loss of records accepted in memory, if there was one and no flush has told it.
     pub(crate) fn tell_lost(&self) -> Result<()> {
         self.check_process()?;

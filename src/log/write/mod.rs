@@ -16,6 +16,7 @@ mod losses;
 pub(in crate::log) mod open_batch;
 mod phase;
 pub(in crate::log) mod placement;
+mod queued;
 pub(in crate::log) mod roll;
 pub(in crate::log) mod rules;
 pub(in crate::log) mod size_limit;

@@ -287,7 +287,9 @@ impl Log {
     /// Nothing of `batches`, nor of what was queued after them, is visible or ever will be.
     #[cold]
     fn fail(&self, batches: Batches, error: &Error) {
-        self.figures.write_failures.add(1);
+        if was_tried(error) {
+            self.figures.write_failures.add(1);
+        }
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.topic_partition, error);
     }
@@ -377,4 +379,16 @@ impl Log {
             self.agenda.hurry_sync();
         }
     }
+}
+
+/// Whether a write has failed, and not only come too late: what was deleted, closed or poisoned by then refuses all that is queued.
+const fn was_tried(error: &Error) -> bool {
+    let is_over = matches!(
+        error,
+        Error::UnknownTopic { .. }
+            | Error::StoreClosed { .. }
+            | Error::Poisoned { .. }
+            | Error::Forked { .. }
+    );
+    !is_over
 }

@@ -57,6 +57,21 @@ fn beside_a_list_only_what_holds_records_is_added() {
 }
 
 #[test]
+fn a_partition_that_tells_nothing_joins_no_topic_where_there_were_two_of_the_name() {
+    for there in [
+        [found("orders", 0, Some(7)), found("orders", 1, None), found("orders", 2, Some(4))],
+        [found("orders", 0, None), found("orders", 1, Some(7)), found("orders", 2, Some(4))],
+    ] {
+        let mut catalog = empty();
+        adopt(&mut catalog, &there, true);
+        let id = catalog.topics["orders"].id;
+        assert_eq!(catalog.topics["orders"].partitions, 1);
+        assert_eq!(id == 7, there[0].identity.is_some(), "{id}");
+        assert_eq!(has_new_id(&catalog, &there, "orders"), there[0].identity.is_none());
+    }
+}
+
+#[test]
 fn a_directory_with_a_number_that_no_partition_has_does_not_ask_for_millions() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["orders-0", "orders-99999", "backup-100000", "backup-20241231", "no topic-3", "none"] {

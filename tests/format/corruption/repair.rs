@@ -259,3 +259,94 @@ fn a_directory_that_is_no_store_does_not_become_one_by_a_repair() {
     assert_eq!(names, ["index.txt", "summer"]);
     assert!(!copies.exists());
 }
+
+/// A store in `path` whose first segment does not read.
+fn damaged_store(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let config = annals::TopicConfig::new().segment_bytes(500);
+    let orders = store.create_topic("orders", config).unwrap();
+    for number in 0..20_u8 {
+        orders
+            .partition(0)
+            .unwrap()
+            .append(&[annals::Record::new().value(&[number; 100])], annals::Durability::Disk)
+            .unwrap();
+    }
+    store.close().unwrap();
+    let file = path.join("orders-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[90] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn a_repair_put_its_copies_into_the_store_by_a_link_or_two_dots_and_refused_a_place_outside() {
+    let dir = crate::common::fast_dir();
+    let at = |path: &str| dir.path().join(path);
+    let names = || {
+        let names = std::fs::read_dir(at("store")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    damaged_store(&at("store"));
+    std::fs::create_dir(at("beside")).unwrap();
+    std::os::unix::fs::symlink(at("store"), at("link")).unwrap();
+    std::os::unix::fs::symlink(at("store/orders-0"), at("partition")).unwrap();
+    let before = names();
+    for (store, copies) in [
+        ("store", "link/copies"),
+        ("store", "link"),
+        ("store", "partition"),
+        ("store", "partition/copies"),
+        ("store", "beside/../store/copies"),
+        ("link", "store/copies"),
+        ("beside/../store", "store/copies"),
+        ("store", "missing/../store/copies"),
+    ] {
+        let refused = Store::builder(at(store)).repair(at(copies));
+        assert!(matches!(&refused, Err(annals::Error::InvalidArgument { .. })), "{copies}: {refused:?}");
+        assert_eq!(names(), before, "{copies}");
+    }
+    for copies in ["store/../copies", "store/orders-0/../../others"] {
+        let report = Store::builder(at("store")).repair(at(copies)).unwrap();
+        let copy = report.repairs[0].copy.as_ref().unwrap();
+        assert!(copy.starts_with(dir.path()) && !copy.starts_with(at("store")), "{copies}: {copy:?}");
+        std::fs::remove_dir_all(at("store")).unwrap();
+        damaged_store(&at("store"));
+    }
+    // Where the store stands, the copy of the list of topics would lie in it.
+    std::fs::write(at("store/annals.topics"), "").unwrap();
+    let before = names();
+    let refused = Store::builder(at("store")).repair(dir.path());
+    assert!(matches!(&refused, Err(annals::Error::InvalidArgument { .. })), "{refused:?}");
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn a_second_repair_made_the_indexes_that_the_first_had_left_stale() {
+    let dir = crate::common::fast_dir();
+    let at = |path: &str| dir.path().join(path);
+    // A batch that is gone, one whose base offset is put right, and a state file that is made anew.
+    for (file, byte) in
+        [("00000000000000000000.log", 90), ("00000000000000000000.log", 7), ("annals.state", 1540)]
+    {
+        damaged_store(&at("store"));
+        let log = at("store/orders-0/00000000000000000000.log");
+        let mut bytes = std::fs::read(&log).unwrap();
+        bytes[90] ^= 1;
+        std::fs::write(&log, bytes).unwrap();
+        let path = at("store/orders-0").join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[byte] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let first = Store::builder(at("store")).repair(at("copies")).unwrap();
+        assert!(!first.repairs.is_empty(), "{file} at {byte}");
+        let found = Store::verify(at("store")).unwrap();
+        assert!(
+            found.is_sound() && found.stale_indexes.is_empty(),
+            "{file} at {byte}: {found:?} after {first:?}"
+        );
+        let second = Store::builder(at("store")).repair(at("copies")).unwrap();
+        assert!(second.is_unchanged(), "{file} at {byte}: {second:?} after {first:?}");
+        std::fs::remove_dir_all(at("store")).unwrap();
+    }
+}

@@ -149,3 +149,44 @@ fn a_failed_commit_commits_nothing() {
     a.commit().unwrap();
     assert_eq!(committed(&store), [(0, 5), (1, 5)].into());
 }
+
+#[test]
+fn one_partition_sought_beyond_its_end_kept_the_group_from_committing_any_other() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 3);
+    let beyond = |failed: annals::Result<()>| match failed {
+        Err(Error::OffsetOutOfRange { partition, requested: 100, .. }) => assert_eq!(partition, place(1)),
+        other => panic!("{other:?}"),
+    };
+    // What commits, and after how many records of each partition.
+    type Commit = fn(Consumer) -> annals::Result<()>;
+    let commits: [(i64, Commit); 4] = [
+        (1, |mut consumer| consumer.commit()),
+        (2, |mut consumer| smol::block_on(consumer.commit_async())),
+        (3, Consumer::close),
+        // It polls on, and commits by itself: what is out of range is in nobody's way.
+        (4, |mut consumer| {
+            consumer.pause([(TOPIC, 1)])?;
+            drop(consumer.poll(Duration::ZERO)?);
+            Err(consumer.auto_commit_failure().expect("one is left out").clone())
+        }),
+    ];
+    for (count, commit) in commits {
+        (0..3).for_each(|partition| send(&store, partition, count - 1..count));
+        let every = if count == 4 { Duration::ZERO } else { Duration::from_secs(3600) };
+        let mut consumer = store.consumer_builder().group(GROUP).auto_commit(every).build().unwrap();
+        consumer.subscribe([TOPIC]).unwrap();
+        let mut read = 0;
+        while read < if count == 1 { 3 } else { 2 + count } {
+            read += i64::try_from(consumer.poll(WAIT).unwrap().len()).unwrap();
+        }
+        consumer.seek((TOPIC, 1), 100).unwrap();
+        beyond(commit(consumer));
+        let expected = BTreeMap::from([(0, count), (2, count)]);
+        assert_eq!(committed(&store), expected, "{count}");
+    }
+    // Given offsets are one commit, all of them or none.
+    let mut consumer = member(&store, "a");
+    beyond(consumer.commit_offsets([(place(0), 1), (place(1), 100)]));
+    assert_eq!(committed(&store), [(0, 4), (2, 4)].into());
+}

@@ -492,3 +492,73 @@ fn an_empty_directory_beside_partitions_of_annals_is_one_that_was_never_appended
     store.producer().send(Record::to("orders").partition(1).value("first")).unwrap();
     assert_eq!(content(&store, "orders"), expected(0..20));
 }
+
+/// Changes the first batch of a log that holds nothing else, and seals it again.
+fn change_batch(bytes: &mut [u8], change: impl FnOnce(&mut [u8])) {
+    change(bytes);
+    let crc = crc32c::crc32c(&bytes[21..]).to_be_bytes();
+    bytes[17..21].copy_from_slice(&crc);
+}
+
+/// One batch of one record, of time 7.
+fn one_batch(dir: &Path) -> Vec<u8> {
+    let store = by_hand(&dir.join("one")).open().unwrap();
+    let partition = store.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().key("key").timestamp(7)], Durability::Os).unwrap();
+    store.close().unwrap();
+    fs::read(logs(&dir.join("one/orders-0"))[0].clone()).unwrap()
+}
+
+#[test]
+fn records_whose_times_their_header_hides_were_adopted_and_never_found_by_time() {
+    let dir = fast_dir();
+    let mut bytes = one_batch(dir.path());
+    change_batch(&mut bytes, |batch| batch[35..43].copy_from_slice(&3_i64.to_be_bytes()));
+    let source = dir.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let log = source.join("00000000000000000000.log");
+    fs::write(&log, &bytes).unwrap();
+    let store = by_hand(&dir.path().join("store")).open().unwrap();
+    let (path, position, reason) = refusal(&store, &source);
+    assert_eq!((path, position), (log, 0));
+    assert!(reason.contains("time 7") && reason.contains("the header says 3"), "{reason}");
+    // A header may say of a later time: that of a record that was compacted away.
+    change_batch(&mut bytes, |batch| batch[35..43].copy_from_slice(&9_i64.to_be_bytes()));
+    fs::write(source.join("00000000000000000000.log"), &bytes).unwrap();
+    store.adopt_topic("adopted", TopicConfig::new(), [&source]).unwrap();
+    let found = store.topic("adopted").unwrap().partition(0).unwrap().offset_for_time(7).unwrap();
+    assert_eq!(found.map(|found| found.timestamp), Some(7));
+    store.close().unwrap();
+    // What came into a store past the adoption is found by the look at all of it.
+    change_batch(&mut bytes, |batch| batch[35..43].copy_from_slice(&3_i64.to_be_bytes()));
+    fs::write(dir.path().join("one/orders-0/00000000000000000000.log"), &bytes).unwrap();
+    let found = Store::verify(dir.path().join("one")).unwrap().findings;
+    assert!(found.iter().any(|one| one.reason.contains("the header says 3")), "{found:?}");
+}
+
+#[test]
+fn an_open_transaction_that_leaves_no_offset_for_its_marker_was_refused_as_an_argument() {
+    let dir = fast_dir();
+    let mut bytes = one_batch(dir.path());
+    let store = by_hand(&dir.path().join("store")).open().unwrap();
+    for (base, is_refused) in [(i64::MAX - 1, true), (i64::MAX - 2, false)] {
+        change_batch(&mut bytes, |batch| {
+            batch[..8].copy_from_slice(&base.to_be_bytes());
+            batch[22] |= 0x10;
+            batch[43..51].copy_from_slice(&5_i64.to_be_bytes());
+            batch[51..57].fill(0);
+        });
+        let source = dir.path().join(format!("source-{is_refused}"));
+        fs::create_dir(&source).unwrap();
+        let log = source.join(format!("{base:020}.log"));
+        fs::write(&log, &bytes).unwrap();
+        if is_refused {
+            let (path, position, reason) = refusal(&store, &source);
+            assert_eq!((path, position), (log, bytes.len() as u64));
+            assert!(reason.contains("no offset is left"), "{reason}");
+        } else {
+            let adopted = store.adopt_topic("adopted", TopicConfig::new(), [&source]).unwrap();
+            assert_eq!((adopted.partitions[0].aborted, adopted.partitions[0].end), (1, i64::MAX));
+        }
+    }
+}

@@ -40,4 +40,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if is_first || cfg!(unix) {",
         caught_by: &[FIGURES],
     },
+    Bug {
+        name: "writes-that-came-too-late-counted-as-failures",
+        file: "src/log/write/writer.rs",
+        good: "        if was_tried(error) {",
+        bad: "        if was_tried(error) || self.end() >= 0 {",
+        caught_by: &[tests("interface", &["deletions_beside_senders"])],
+    },
+    Bug {
+        name: "a-position-beyond-an-end-stops-the-whole-commit",
+        file: "src/group/commit.rs",
+        good: "Err(beyond) if kind != CommitKind::Given => {",
+        bad: "Err(beyond) if kind != CommitKind::Given && offset < 0 => {",
+        caught_by: &[tests("interface", &["one_partition_sought_beyond"])],
+    },
 ];

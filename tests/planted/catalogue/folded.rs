@@ -68,4 +68,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "seen.is_some() || guest.life() == 0",
         caught_by: &[tests("processes", &["workers_passed::what_was_passed_over_elsewhere_in"])],
     },
+    Bug {
+        name: "sender-that-waits-does-not-look-what-is-done-elsewhere",
+        file: "src/share/enqueuer.rs",
+        good: "let look = self.look_for_room(&limit.group);",
+        bad: "let look = waiting.deadline;",
+        caught_by: &[tests("processes", &["workers_waited::"])],
+    },
 ];

@@ -307,6 +307,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["tests::limits::"])],
     },
     Bug {
+        name: "imported-misspelt-member-is-null",
+        file: "src/format/json.rs",
+        good: "            names.take(reader, name)?;\n            found",
+        bad: "            if MEMBERS.contains(&name) {\n                names.take(reader, name)?;\n            }\n            found",
+        caught_by: &[tests("lib", &["format::json::"]), tests("backup", &["lines::"])],
+    },
+    Bug {
+        name: "imported-member-twice",
+        file: "src/format/json.rs",
+        good: "self.seen |= 1 << at;",
+        bad: "self.seen &= 1 << at;",
+        caught_by: &[tests("lib", &["format::json::"]), tests("backup", &["lines::"])],
+    },
+    Bug {
         name: "index-full-by-bytes",
         file: "src/segment/active.rs",
         good: "(self.index_entries + 2)",

@@ -13,6 +13,13 @@ const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "a-look-does-not-ask-whether-the-owner-lives",
+        file: "src/log/follow/follow.rs",
+        good: "seen == life && !follow.guest.misses_owner(life) =>",
+        bad: "seen == life =>",
+        caught_by: &[tests("processes", &["dead::"])],
+    },
+    Bug {
         name: "consumer-elsewhere-looks-at-the-list-in-polls-alone",
         file: "src/consumer/consumer.rs",
         good: "self.groups.follow_topics();\n        let mut followed = Ok(());",
@@ -283,7 +290,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "a-log-that-could-not-be-looked-at-is-empty",
-        file: "src/log/write/append.rs",
+        file: "src/log/write/queued.rs",
         good: "return self.look().map_err(|error| self.explain(error));",
         bad: "drop(self.look());\n            return Ok(());",
         caught_by: &[tests("processes", &["unseen::a_call"])],

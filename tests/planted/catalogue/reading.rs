@@ -2,7 +2,31 @@
 
 use super::*;
 
+const ROLLS: Tests = tests("crash", &["durability::rolls::"]);
+
 pub(super) const BUGS: &[Bug] = &[
+    // Readers beside a roll that waits for the disk.
+    Bug {
+        name: "who-reads-what-is-written-waits-for-a-roll",
+        file: "src/log/write/queued.rs",
+        good: "self.process.is_current() && first <= self.end()",
+        bad: "self.process.is_current() && first < 0",
+        caught_by: &[ROLLS],
+    },
+    Bug {
+        name: "who-polls-for-no-time-waits-for-a-roll",
+        file: "src/consumer/assigned.rs",
+        good: ".below_start(below_start).at_end(AtEnd::WaitsForNobody)",
+        bad: ".below_start(below_start).at_end(AtEnd::Waits)",
+        caught_by: &[ROLLS],
+    },
+    Bug {
+        name: "who-missed-the-writer-is-not-told",
+        file: "src/log/poison.rs",
+        good: "self.is_missed.swap(false, Ordering::SeqCst)",
+        bad: "!self.is_missed.swap(false, Ordering::SeqCst)",
+        caught_by: &[ROLLS],
+    },
     // Recovery.
     Bug {
         name: "page-cache-trusted-after-a-crash",

@@ -154,7 +154,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "transaction-goes-on-after-a-send-that-failed",
-        file: "src/transaction/transaction.rs",
+        file: "src/transaction/refused.rs",
         good: "self.failed = Some(error.clone());",
         bad: "self.is_over = false;",
         caught_by: &[tests("interface", &["transactions::goes_back::"])],
@@ -190,7 +190,7 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "panic-before-a-decision-leaves-what-is-written-undecided",
-        file: "src/transaction/transaction.rs",
+        file: "src/transaction/refused.rs",
         good: "Phase::Commits => self.shared.abandon(&self.named, self.owner),",
         bad: "Phase::Commits => {}",
         caught_by: &[tests("crash", &["half_written::"])],

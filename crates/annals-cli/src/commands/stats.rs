@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
                     || report.failure.is_some()
                     || report.torn.is_some()
                     || report.lost_snapshot.is_some()
+                    || !report.let_go.is_empty()
             })
             .collect();
         if screen.json {
@@ -63,6 +64,7 @@ fn recovery_object(report: &RecoveryReport) -> Object {
         .number("end", report.end)
         .maybe_text("torn", report.torn.as_ref().map(ToString::to_string).as_deref())
         .maybe_text("failure", report.failure.as_ref().map(ToString::to_string).as_deref())
+        .maybe_text("let_go", Some(report.let_go.join("; ")).filter(|all| !all.is_empty()).as_deref())
 }
 
 fn recovery_line(report: &RecoveryReport) -> String {
@@ -73,6 +75,12 @@ fn recovery_line(report: &RecoveryReport) -> String {
         (None, None) if report.lost_snapshot.is_some() => {
             let lost = report.lost_snapshot.as_ref().map(ToString::to_string).unwrap_or_default();
             format!("Opening: {place}: what is known of its producers was made again from the log: {lost}")
+        }
+        (None, None) if !report.let_go.is_empty() => {
+            format!(
+                "Opening: {place}: what holds no more, as it is of another topic of that name: {}",
+                report.let_go.join("; ")
+            )
         }
         (None, None) => {
             format!("Opening: {place} was not closed: {} bytes were looked through", report.scanned_bytes)

@@ -34,7 +34,7 @@ impl Log {
             return Ok(());
         }
         let now = context.clock.now();
-        let found = match Self::open(context, config.clone()) {
+        let found = match Self::open(context.clone(), config.clone()) {
             Ok((log, _)) => {
                 let mut checked = VerifyReport::default();
                 _ = log.check(&mut checked, &mut |_| ControlFlow::Continue(()))?;
@@ -50,24 +50,43 @@ impl Log {
             }
             Err(error) => return Err(error),
         };
+        if StateFile::identity_left(&directory)?.is_some_and(|left| left != identity) {
+            let reason =
+                "it is of another partition: whose the segments beside it are, nobody knows".to_owned();
+            let path = directory.join(STATE_FILE);
+            report.refused.push(Damage { path, position: 0, offset: None, reason });
+            return Ok(());
+        }
         let state = match StateFile::read(&directory) {
-            Ok(file) if file.state().identity != identity => {
-                let reason =
-                    "it is of another partition: whose the segments beside it are, nobody knows".to_owned();
-                let path = directory.join(STATE_FILE);
-                report.refused.push(Damage { path, position: 0, offset: None, reason });
-                return Ok(());
-            }
             Ok(file) => Some(file.state().clone()),
             Err(Error::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         };
         let before = report.repairs.len();
         let repairs = &mut report.repairs;
-        Mender { directory, identity, config, copies, repairs, max_expanded_bytes, now }.mend(state)?;
+        Mender { directory, identity, config: config.clone(), copies, repairs, max_expanded_bytes, now }
+            .mend(state)?;
+        // Or the next look would find them stale, and the next repair make them.
+        Self::open(context, config)?.0.make_indexes(report)?;
         if report.repairs.len() == before {
             // Whoever was told of it by a look, or by an open that refused, is told what became of it.
             report.repairs.extend(found.into_iter().map(Repair::without_loss));
+        }
+        Ok(())
+    }
+
+    /// Makes the indexes of what was put together from other files, or written again. Which transactions were aborted in it the log
+    /// is asked each time.
+    fn make_indexes(&self, report: &mut RepairReport) -> Result<()> {
+        let (summaries, _) = self.listed();
+        for segment in self.segment_list().iter() {
+            let summary = summaries.iter().find(|summary| summary.base == segment.base());
+            if let Some(summary) = summary
+                && segment.stored_index(summary)?.is_none()
+            {
+                segment.walk()?;
+                report.rebuilt_indexes.push(segment.log().path());
+            }
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ impl fmt::Display for Repair {
         let (from, to) = (self.position.start, self.position.end);
         write!(f, "{}, bytes {from} to {to}: {}", self.path.display(), self.reason)?;
         match self.lost {
-            Range { start, end } if start >= end => f.write_str("; nothing is lost")?,
+            Range { start, end } if start >= end => f.write_str("; no record is lost")?,
             Range { start, end: Offset::MAX } => write!(f, "; offsets from {start} on may be lost")?,
             Range { start, end } => write!(f, "; offsets {start} to {} are lost", end - 1)?,
         }
@@ -84,7 +84,7 @@ pub struct RepairReport {
     pub repairs: Vec<Repair>,
     /// What was left as it is, because it may be of another store, partition or version: a person has to decide.
     pub refused: Vec<Damage>,
-    /// The `.log` files whose indexes were made again.
+    /// The `.log` files whose indexes were made again, those that the repair has written among them.
     pub rebuilt_indexes: Vec<PathBuf>,
 }
 

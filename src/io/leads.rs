@@ -1,0 +1,67 @@
+//! Where a path leads, seen from a directory that nothing is to be put into.
+
+use std::path::{Component, Path};
+
+use super::directory::Directory;
+use crate::error::Result;
+
+/// Where a path leads, whatever links and `..` it goes by, and whatever of it is missing still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leads {
+    /// To the directory, or to a place in it.
+    Inside,
+    Outside,
+    /// Up from a directory that is not there: making that one would change where it leads.
+    Astray,
+}
+
+impl Directory {
+    /// Where a path leads that is whole. What lies in a directory goes with it, and is taken for its own.
+    pub(crate) fn leads(&self, path: &Path) -> Result<Leads> {
+        for above in path.ancestors() {
+            if self.at(above).exists()? {
+                let is_in = self.elsewhere(above)?.is_in(self)?;
+                return Ok(if is_in { Leads::Inside } else { Leads::Outside });
+            }
+            if above.components().next_back() == Some(Component::ParentDir) {
+                return Ok(Leads::Astray);
+            }
+        }
+        Ok(Leads::Outside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::io::OsFileSystem;
+
+    #[test]
+    fn a_path_leads_where_its_links_and_its_ways_up_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        let store = Directory::new(Arc::new(OsFileSystem), &at("store"));
+        store.child("orders-0").ensure().unwrap();
+        Directory::new(Arc::new(OsFileSystem), &at("beside")).ensure().unwrap();
+        symlink(at("store/orders-0"), at("link")).unwrap();
+        for (path, leads) in [
+            ("store", Leads::Inside),
+            ("store/orders-0/new/er", Leads::Inside),
+            ("beside/../store/new", Leads::Inside),
+            ("link", Leads::Inside),
+            ("link/new", Leads::Inside),
+            ("link/../new", Leads::Inside),
+            ("store/../new", Leads::Outside),
+            ("store/orders-0/../../new", Leads::Outside),
+            ("store.old/new", Leads::Outside),
+            ("missing/../store/new", Leads::Astray),
+            ("store/missing/../../new", Leads::Astray),
+        ] {
+            assert_eq!(store.leads(&at(path)).unwrap(), leads, "{path}");
+            assert_eq!(store.clone().anchored().unwrap().leads(&at(path)).unwrap(), leads, "{path}");
+        }
+    }
+}
