@@ -32,6 +32,7 @@ mod stats;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thinned;
 mod upkeeps;
 mod write;
 
@@ -42,7 +43,7 @@ pub(crate) use compaction::{CompactionConfig, Effort};
 pub use compaction::{CompactionReport, EraseReport};
 pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
-pub(crate) use follow::{Follow, Judge, is_out_of_time};
+pub(crate) use follow::{Follow, Judge, call_ends_by, is_out_of_time, out_of_time};
 pub(crate) use log::Log;
 pub(crate) use once::once;
 pub(crate) use open::{Holding, LogContext};

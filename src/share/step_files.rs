@@ -15,6 +15,7 @@ use crate::group::{put, still_ends_so};
 use crate::io::{Deadline, Directory, File, NEW, Process, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering};
+use crate::log::{call_ends_by, out_of_time};
 use crate::share::queue_steps::{SlotSteps, Steps};
 use crate::share::state_log::SlotName;
 use crate::share::step_bytes::{head_of, open, read, whole_frames};
@@ -195,12 +196,18 @@ impl StepFiles {
         change(&mut tenure)
     }
 
-    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
+    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is. A call with a time of
+    /// its own waits no longer than that.
     fn hold<'a>(&'a self, name: &'a str, stuck: &AtomicBool) -> Result<Held<'a>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None, name }) };
         let is_stuck = stuck.load(Ordering::Relaxed);
-        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
+        let own = call_ends_by(Deadline::after(LONGEST_WAIT));
+        let deadline =
+            own.unwrap_or_else(|| Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT }));
         while !locks.try_lock_steps(name)? {
+            if deadline.has_passed() && own.is_some() {
+                return Err(out_of_time(&self.root.join(name), "another process keeps it locked"));
+            }
             if deadline.has_passed() {
                 stuck.store(true, Ordering::Relaxed);
                 return Err(self.error(

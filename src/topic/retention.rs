@@ -34,8 +34,8 @@ impl Partition {
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the
-    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io), [`Held`](crate::Error::Held). Nothing is deleted then; but
-    /// where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
+    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io), [`Held`](crate::Error::Held). Nothing is deleted then, but on a full disk
+    /// ([`is_disk_full`](crate::Error::is_disk_full)) whole segments below `before` may be, to make room for the rest; and where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
         // What comes later is asked for once it is there.

@@ -138,6 +138,21 @@ fn a_later_backup_takes_from_its_parent_what_has_not_changed() {
 }
 
 #[test]
+fn a_file_that_is_missing_in_the_parent_is_copied_from_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let (monday, tuesday) = (dir.path().join("monday"), dir.path().join("tuesday"));
+    let elsewhere =
+        tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/var/tmp" } else { "." }).unwrap();
+    let store = filled(&elsewhere.path().join("live"));
+    let first = store.backup(&monday).unwrap();
+    std::fs::remove_file(monday.join("orders-0/00000000000000000000.log")).unwrap();
+    let second = store.backup_builder().parent(&monday).verify().run(&tuesday).unwrap();
+    assert_eq!(second.bytes, first.bytes);
+    annals::backup::restore(&tuesday, dir.path().join("again")).unwrap();
+    assert_eq!(all_records(&Store::open(dir.path().join("again")).unwrap()), all_records(&store));
+}
+
+#[test]
 fn a_backup_of_another_store_is_no_parent() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = (filled(&dir.path().join("one")), filled(&dir.path().join("other")));

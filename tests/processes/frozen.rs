@@ -90,6 +90,10 @@ fn calls_waited_more_than_once_for_an_owner_that_is_frozen_in_a_change_and_each_
     }
     let Err(Error::Io { path, source, .. }) = partition.get(0) else { panic!("it was seen") };
     assert!(path.ends_with("orders-0") && source.kind() == std::io::ErrorKind::TimedOut, "{source}");
+    // Who has a time of its own waits for that, and is handed nothing.
+    let (poll, began) = (Duration::from_millis(300), now());
+    assert!(consumers[0].poll(poll).unwrap().is_empty());
+    assert!(now() - began >= poll, "{:?}", now() - began);
     // It goes on.
     send(&store, 1);
     assert_eq!(partition.end(), 8);

@@ -246,6 +246,22 @@ fn a_worker_that_is_stopped_in_a_step_holds_up_no_backup() {
     }
 }
 
+/// It is handed what is there as soon as the other goes on.
+#[test]
+fn a_take_waits_no_longer_than_it_may_for_a_process_that_is_stopped_in_a_step() {
+    let (dir, store, reader, mut worker) = worked(5);
+    ack_all(take(&mut worker, 2));
+    let stopped = stopped_in_a_step(dir.path());
+    for _ in 0..3 {
+        let began = now();
+        assert!(worker.take(1, Duration::from_millis(5)).unwrap().is_empty());
+        assert!(now() - began < Duration::from_secs(3), "{:?}", now() - began);
+    }
+    drop(stopped);
+    ack_all(take(&mut worker, 9));
+    drop((worker, reader, store));
+}
+
 /// After a clean close no step names a record that is not there.
 #[test]
 fn a_worker_that_is_stopped_in_a_step_holds_up_no_sends_of_the_next_owner() {

@@ -3,9 +3,13 @@
 //! ```sh
 //! cargo run --release --manifest-path examples/metrics/Cargo.toml                    # prints one scrape
 //! cargo run --release --manifest-path examples/metrics/Cargo.toml -- 127.0.0.1:9184  # serves http://127.0.0.1:9184/metrics
+//! cargo run --release --manifest-path examples/metrics/Cargo.toml -- 127.0.0.1:9184 load  # and is at work meanwhile
 //! ```
 //!
+//! The store is a temporary one, or that of the variable `ANNALS_STORE`, so that `annals top` can look at it.
 //! Grafana shows them with `docs/grafana/annals.json`.
+
+mod load;
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -24,10 +28,17 @@ const SECONDS: [f64; 12] = [1e-6, 1e-5, 1e-4, 2.5e-4, 1e-3, 2.5e-3, 1e-2, 2.5e-2
 fn main() -> Outcome {
     let dir = tempfile::tempdir()?;
     let handle = PrometheusBuilder::new().set_buckets(&SECONDS)?.install_recorder()?;
-    let store = open(dir.path())?;
-    match std::env::args().nth(1) {
-        None => print!("{}", scrape(&store, &handle)?),
-        Some(address) => serve(&TcpListener::bind(&address)?, &store, &handle)?,
+    let named = std::env::var_os("ANNALS_STORE");
+    let store = open(named.as_ref().map_or(dir.path(), Path::new))?;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => print!("{}", scrape(&store, &handle)?),
+        [address] => serve(&TcpListener::bind(address)?, &store, &handle)?,
+        [address, load] if load == "load" => {
+            let listener = TcpListener::bind(address)?;
+            load::beside(&store, || serve(&listener, &store, &handle))??;
+        }
+        _ => return Err("arguments: ADDRESS, and load".into()),
     }
     Ok(store.close()?)
 }
@@ -119,6 +130,31 @@ mod tests {
             std::fs::write(&kept, &now).unwrap();
         }
         assert_eq!(shape(&std::fs::read_to_string(kept).unwrap()), shape(&now));
+    }
+
+    #[test]
+    fn a_store_at_work_moves_what_a_store_at_rest_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        let before = store.stats().unwrap().counters;
+        let moves = || {
+            let now = store.stats().unwrap().counters;
+            let of = |of: fn(&annals::stats::Counters) -> u64| of(&now) > of(&before);
+            of(|one| one.syncs)
+                && of(|one| one.rolls)
+                && of(|one| one.compactions)
+                && of(|one| one.removed_records)
+                && of(|one| one.waits_for_room)
+        };
+        let until = std::time::Instant::now() + Duration::from_secs(120);
+        let moved = load::beside(&store, || {
+            while !moves() && std::time::Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            moves()
+        });
+        assert!(moved.unwrap(), "{:?}", store.stats().unwrap().counters);
+        store.close().unwrap();
     }
 
     #[test]

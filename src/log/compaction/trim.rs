@@ -39,7 +39,6 @@ impl Log {
         }
         let times = self.upkeeps.times_left();
         if self.has_obsolete() || self.upkeeps.has_unfinished() || self.starts_with_deleted()? {
-            self.begin_where_obsolete()?;
             return self.free_deleted();
         }
         self.upkeeps.note_freed(times);
@@ -69,17 +68,6 @@ impl Log {
             Phase::Open(open) => !open.state.state().obsolete.is_empty(),
             Phase::Untouched(found) => !found.state.state().obsolete.is_empty(),
             Phase::Followed(_) | Phase::Closed => false,
-        }
-    }
-
-    /// What a life before could not remove goes when the log is appended to for the first time. So this begins as an append does.
-    fn begin_where_obsolete(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
-        match &writer.phase {
-            Phase::Untouched(found) if !found.state.state().obsolete.is_empty() => {
-                self.opened(&mut writer).map(drop)
-            }
-            _ => Ok(()),
         }
     }
 

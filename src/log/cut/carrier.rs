@@ -60,7 +60,9 @@ impl Carrier<'_> {
             if how.is_none()
                 && let Some(kept) = self.parent.and_then(|parent| parent(identity, segment))
             {
-                how = link(&kept, &name, (target, segment.bytes))?.then_some(How::Parent);
+                // A file that is not there any more is copied from the source, as one that has another length.
+                let linked = absent(link(&kept, &name, (target, segment.bytes)))?;
+                how = linked.unwrap_or(false).then_some(How::Parent);
             }
         }
         let how = match how {

@@ -11,4 +11,4 @@ pub(in crate::log) mod waits;
 
 pub(crate) use follow::Follow;
 pub(crate) use left::Judge;
-pub(crate) use waits::is_out_of_time;
+pub(crate) use waits::{call_ends_by, is_out_of_time, out_of_time};

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -50,6 +51,16 @@ pub(crate) fn within<T>(deadline: Deadline, act: impl FnOnce() -> Result<T>) -> 
 /// Whether a look had no more time. That is of its call alone: whoever keeps failures for a later call keeps none of these.
 pub(crate) fn is_out_of_time(error: &Error) -> bool {
     matches!(error, Error::Io { operation: FOLLOW, source, .. } if source.kind() == ErrorKind::WouldBlock)
+}
+
+/// Until when the call may take that this thread is in the middle of, if it has a time of its own that ends by then.
+pub(crate) fn call_ends_by(latest: Deadline) -> Option<Deadline> {
+    CALL.get().filter(|call| *call <= latest)
+}
+
+/// What is said of a file in the way of a call that has no more time.
+pub(crate) fn out_of_time(path: &Path, why: &str) -> Error {
+    Error::io(path, FOLLOW, std::io::Error::new(ErrorKind::WouldBlock, why))
 }
 
 /// Does what a program has asked to be called for in the middle of such a call: that has no limit of its own.
@@ -110,21 +121,20 @@ impl Log {
 
     /// An error where it was waited for long enough.
     fn check_waits(&self, follow: &Follow, ends: &Ends) -> Result<()> {
-        let refused =
-            |kind, why: &str| Err(Error::io(self.directory.path(), FOLLOW, std::io::Error::new(kind, why)));
+        const NOT_YET: &str = "the process that has the store open does not show it yet";
+        let path = self.directory.path();
+        // It is bounded by its own time, however long others have waited, and hands out nothing then.
+        if let Some(call) = ends.call.filter(|call| *call <= ends.look) {
+            return if call.has_passed() { Err(out_of_time(path, NOT_YET)) } else { Ok(()) };
+        }
         // All who wait for an owner wait together: it may stand there for ever, in its open or in a change, and who comes later knows that.
         let together = match follow.guest.opening_until(LONGEST_LOOK) {
             Some(until) => until,
             None => follow.standing_until(LONGEST_LOOK).max(ends.shortest),
         };
         if ends.look.min(together).has_passed() {
-            return refused(ErrorKind::TimedOut, "the process that has the store open does not show it");
-        }
-        if ends.call.is_some_and(Deadline::has_passed) {
-            return refused(
-                ErrorKind::WouldBlock,
-                "the process that has the store open does not show it yet",
-            );
+            let why = "the process that has the store open does not show it";
+            return Err(Error::io(path, FOLLOW, std::io::Error::new(ErrorKind::TimedOut, why)));
         }
         Ok(())
     }

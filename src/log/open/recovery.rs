@@ -72,6 +72,14 @@ impl Examined {
         }
     }
 
+    /// Where the first segment begins that the state file does not list as sealed.
+    pub(in crate::log) fn unsealed_from(&self) -> Offset {
+        match &self.last_close {
+            LastClose::Clean(closed) => closed.base,
+            LastClose::Unclean(scans) => scans.first().map_or(self.end, |scan| scan.tally.base),
+        }
+    }
+
     /// When the partition was last appended to, by the clock of that time; -1 when that is not known.
     pub(in crate::log) fn last_append(&self) -> Timestamp {
         let state = self.state.state();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     AbortedTransaction, Mark, PartitionState, SegmentFile, SegmentSummary, segment_file_name,
 };
-use crate::io::{File, OpenMode, PublishFailure};
+use crate::io::{File, NEW, OpenMode, PublishFailure};
 use crate::live::Kind;
 use crate::log::log::Log;
 use crate::log::open::prerequisites::Holding;
@@ -138,9 +138,11 @@ impl Log {
             .producers_at(producers_at);
         self.edit(state, edit)?;
         self.raise_durable(active.next_offset());
-        let obsolete = state.state().obsolete.clone();
-        // What fails is tried again by the next removal: these files are in nobody's way.
-        state.forget_obsolete(&names::remove_segments(&self.directory, &obsolete).gone);
+        // What fails is tried again by the next removal: these files are in nobody's way. Those that somebody copies go when that ends.
+        if !self.is_held() {
+            let obsolete = state.state().obsolete.clone();
+            state.forget_obsolete(&names::remove_segments(&self.directory, &obsolete).gone);
+        }
         self.throw_away(&found.leftovers.cleaned);
         let half_written = found.leftovers.half_written.iter();
         if half_written.filter(|name| self.directory.remove_if_there(name).is_err()).count() > 0 {
@@ -234,7 +236,7 @@ impl Log {
     }
 
     /// Gives rewritten segments, which the state file lists already, their names: those that have them not.
-    fn finish_swaps(&self, found: &Examined) -> Result<()> {
+    pub(in crate::log) fn finish_swaps(&self, found: &Examined) -> Result<()> {
         let unnamed =
             found.segments.iter().filter(|segment| found.leftovers.pending.contains(&segment.base()));
         let unnamed: Vec<_> = unnamed.map(|segment| (segment.base(), segment.log())).collect();
@@ -276,8 +278,12 @@ impl Log {
         let source = self.directory.open(&source, OpenMode::Read)?;
         let name = segment_file_name(base, SegmentFile::Log);
         let copy = self.directory.begin(&name)?;
-        copy_range(&source, &copy, from..scan.tally.bytes)?;
-        copy.sync()?;
+        let copied = copy_range(&source, &copy, from..scan.tally.bytes).and_then(|()| copy.sync());
+        if copied.is_err() {
+            // On a disk that is full half a copy would keep the room from whoever frees it.
+            drop(self.directory.remove_if_there(&format!("{name}{NEW}")));
+        }
+        copied?;
         self.directory.publish(&name).map_err(|failure| match failure {
             PublishFailure::Refused(error) => error,
             PublishFailure::Unknown(error) => self.poison_with(error),

@@ -10,6 +10,7 @@ use crate::log::patience::Patience;
 use crate::log::producers::clearing::TransactionId;
 use crate::log::signal::Signal;
 use crate::log::write::accumulator::Take;
+use crate::log::write::writer::Writer;
 use crate::types::Offset;
 
 /// How long a deletion waits for ends of transactions that another thread is writing.
@@ -42,6 +43,14 @@ pub struct DeleteReport {
     pub is_freed: bool,
 }
 
+impl DeleteReport {
+    /// What has gone before that, too.
+    fn and(self, next: Self) -> Self {
+        let is_freed = self.is_freed && next.is_freed;
+        Self { segments: self.segments + next.segments, bytes: self.bytes + next.bytes, is_freed, ..next }
+    }
+}
+
 impl Log {
     /// Deletes everything below `before`; an offset at or below the start deletes nothing. Nothing below `before` can be
     /// read again, whatever crashes, and its bytes are gone: whole segments are removed, and the one in which the log now
@@ -49,14 +58,50 @@ impl Log {
     ///
     /// What a layer above needs of these records is waited for, under no lock.
     ///
-    /// After an error nothing is deleted, unless the log is poisoned. What could not be taken off the disk is owed.
+    /// After an error nothing is deleted, unless the log is poisoned, or a disk is full: then whole segments below `before` may have gone, to make
+    /// room for the rest of it. What could not be taken off the disk is owed.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        let mut gone = DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true };
         loop {
-            if let Some(report) = self.delete_unneeded(before)? {
-                return Ok(report);
+            match self.delete_unneeded(before) {
+                Ok(Some(report)) => return Ok(gone.and(report)),
+                Ok(None) => self.before_removal_below(before)?,
+                Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
+                    let made = self.make_room_below(before)?;
+                    if made.segments == 0 {
+                        return Err(error);
+                    }
+                    gone = gone.and(made);
+                }
+                Err(error) => return Err(error),
             }
-            self.before_removal_below(before)?;
         }
+    }
+
+    /// What is sealed and lies whole below `before` goes, as far as nobody needs it and no transaction reaches beyond: what else it takes to
+    /// delete the rest has no room.
+    fn make_room_below(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        let mut writer = self.writer.lock();
+        let free = before.min(self.needed_from()).min(self.finished());
+        let (segments, start) = self.sealed_below(&writer, free)?;
+        let bytes = self.bytes();
+        if segments > 0 {
+            self.take_out(&mut writer, segments, start)?;
+            self.note_start(&mut writer);
+        }
+        drop(writer);
+        let is_freed = self.remove_obsolete_or_owe();
+        let bytes = bytes.saturating_sub(self.bytes());
+        self.note_reclaimed(bytes);
+        Ok(DeleteReport { start: self.start(), segments, bytes, is_freed })
+    }
+
+    /// How many sealed segments lie whole below an offset, and where the last of them ends.
+    fn sealed_below(&self, writer: &Writer, before: Offset) -> Result<(usize, Offset)> {
+        let state = writer.phase.state().ok_or_else(|| self.closed())?;
+        let ends = state.sealed.iter().map(|segment| segment.next_offset);
+        let below: Vec<_> = ends.take_while(|end| *end <= before).collect();
+        Ok((below.len(), below.last().copied().unwrap_or(state.log_start)))
     }
 
     /// The same; `None` where a layer above needs a record of these. Nothing is deleted then.
@@ -87,14 +132,16 @@ impl Log {
             )));
         }
         let bytes = self.bytes();
-        let open = self.opened(&mut writer)?;
-        // The active segment cannot be cut at its beginning: it is sealed, and then is one like any other.
-        if open.active.base() < before && open.active.bytes() > 0 {
-            self.roll_to_take_out(open)?;
+        // What is sealed is on the disk, and goes also where nobody has appended yet.
+        if before > self.sealed_below(&writer, Offset::MAX)?.1 {
+            let open = self.opened(&mut writer)?;
+            // The active segment cannot be cut at its beginning: it is sealed, and then is one like any other.
+            if open.active.base() < before && open.active.bytes() > 0 {
+                self.roll_to_take_out(open)?;
+            }
         }
-        let sealed = &open.state.state().sealed;
-        let segments = sealed.iter().take_while(|segment| segment.next_offset <= before).count();
-        self.take_out(open, segments, before)?;
+        let (segments, _) = self.sealed_below(&writer, before)?;
+        self.take_out(&mut writer, segments, before)?;
         self.note_start(&mut writer);
         drop(writer);
         // From here on it holds, whatever becomes of the files.

@@ -1,6 +1,8 @@
-//! What goes from the front of a log: [`retention`] decides, [`removal`] does; [`delete_records`] is told; `needed` asks those above.
+//! What goes from the front of a log: [`retention`] decides, [`removal`] does; [`delete_records`] is told; `front` edits the table, also of a log that nobody
+//! has appended to; `needed` asks those above.
 
 pub(in crate::log) mod delete_records;
+mod front;
 mod needed;
 pub(in crate::log) mod removal;
 pub(in crate::log) mod retention;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::PartitionState;
 use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, SegmentFacts, removable};
-use crate::log::table::edit::Edit;
 use crate::log::table::names;
 use crate::log::write::size_limit::WhenFull;
-use crate::log::write::writer::{Open, Phase, Writer};
+use crate::log::write::writer::{Open, Writer};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// What part of a partition's size limit is much.
@@ -146,28 +146,30 @@ impl Log {
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let mut swept = Swept { removed: Vec::new(), seen, clock_leapt, rolled: Ok(()) };
-        let facts = self.facts(&writer)?;
-        if self.removable_now(&facts, policy, &moment).is_empty() {
+        let mut facts = self.facts(&writer)?;
+        let mut reasons = self.removable_now(&facts, policy, &moment);
+        if reasons.is_empty() {
             return Ok(swept);
         }
-        self.opened(&mut writer)?;
-        // A crash may have left more segments than were looked at when the log was opened.
-        let facts = self.facts(&writer)?;
-        let open = self.opened(&mut writer)?;
-        let mut reasons = self.removable_now(&facts, policy, &moment);
-        if reasons.len() == facts.len() {
-            match self.roll_to_take_out(open) {
+        // What is sealed goes from a log that nobody has appended to as well as from another.
+        if reasons.len() > writer.phase.sealed() {
+            match self.seal_what_goes(&mut writer, |facts| self.removable_now(facts, policy, &moment).len()) {
                 Err(error) if self.poison.get().is_none() && !policy.is_all_or_nothing => {
                     // What is sealed needs no other segment behind it, and may make the room for one.
-                    reasons.pop();
+                    reasons.truncate(writer.phase.sealed());
                     self.keep_to_starts(&facts, &mut reasons);
                     swept.rolled = Err(error);
                 }
-                outcome => outcome?,
+                outcome => {
+                    outcome?;
+                    // A crash may have left more segments than were looked at when the log was opened.
+                    facts = self.facts(&writer)?;
+                    reasons = self.removable_now(&facts, policy, &moment);
+                }
             }
         }
         if !reasons.is_empty() {
-            self.take_out(open, reasons.len(), self.start())?;
+            self.take_out(&mut writer, reasons.len(), self.start())?;
         }
         self.note_start(&mut writer);
         drop(writer);
@@ -236,38 +238,33 @@ impl Log {
         writer.phase.facts().ok_or_else(|| self.closed())
     }
 
-    /// Takes the `count` oldest sealed segments out of the log, which then starts at `start` or at its first segment,
-    /// whichever is behind the other. Their files stay until [`remove_obsolete`](Self::remove_obsolete).
-    pub(in crate::log) fn take_out(&self, open: &mut Open, count: usize, start: Offset) -> Result<()> {
-        let list = self.segment_list();
-        let edit = |open: &Open| Edit::of(&open.state).remove_oldest(count, start, open.active.base(), &list);
-        let leaving: Vec<_> = open.state.state().sealed.iter().take(count).copied().collect();
-        let outcome = self.with_room_of_indexes(open, |log, open| {
-            let edit = edit(open);
-            log.edit(&mut open.state, edit)
-        });
-        if outcome.is_ok() {
-            self.hold_back(leaving);
+    /// Has sealed what `count` says is to go, and is not in the table yet. A log that nobody has appended to is made ready for that.
+    fn seal_what_goes(&self, writer: &mut Writer, count: impl Fn(&[SegmentFacts]) -> usize) -> Result<()> {
+        self.opened(writer)?;
+        let facts = self.facts(writer)?;
+        if count(&facts) < facts.len() {
+            return Ok(());
         }
-        outcome
+        self.roll_to_take_out(self.opened(writer)?)
     }
 
     /// Begins another segment, so that the active one can be taken out.
     pub(in crate::log) fn roll_to_take_out(&self, open: &mut Open) -> Result<()> {
-        self.with_room_of_indexes(open, |log, open| log.roll_to(open, open.active.next_offset()))
+        self.with_room_of_indexes(open, Open::table, |log, open| log.roll_to(open, open.active.next_offset()))
     }
 
     /// Does what needs room, on a disk that may be full and is to be freed by it. Indexes of what goes are nobody's any more then, those of
     /// others can be made again.
-    fn with_room_of_indexes(
+    pub(in crate::log) fn with_room_of_indexes<T>(
         &self,
-        open: &mut Open,
-        act: impl Fn(&Self, &mut Open) -> Result<()>,
+        of: &mut T,
+        table: impl Fn(&T) -> &PartitionState,
+        act: impl Fn(&Self, &mut T) -> Result<()>,
     ) -> Result<()> {
-        match act(self, open) {
+        match act(self, of) {
             Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
-                self.remove_indexes(open.state.state());
-                act(self, open)
+                self.remove_indexes(table(of));
+                act(self, of)
             }
             outcome => outcome,
         }
@@ -282,18 +279,12 @@ impl Log {
         // Held while files go by their names: who closes or deletes the partition waits for it, and the names are another's
         // only after that.
         let _removing = self.removing.lock();
-        let obsolete = match &self.writer.lock().phase {
-            // Somebody is copying them; the end of the hold removes them.
-            Phase::Open(open) if !self.is_held() => open.state.state().obsolete.clone(),
-            Phase::Open(_) | Phase::Untouched(_) | Phase::Followed(_) | Phase::Closed => return Ok(()),
-        };
+        let obsolete = self.obsolete_to_remove()?;
         if obsolete.is_empty() {
             return Ok(());
         }
         let removed = names::remove_segments(&self.directory, &obsolete);
-        if let Phase::Open(open) = &mut self.writer.lock().phase {
-            open.state.forget_obsolete(&removed.gone);
-        }
+        self.forget_obsolete(&removed.gone);
         removed.outcome
     }
 }

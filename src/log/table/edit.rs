@@ -21,6 +21,8 @@ use crate::types::{Offset, Timestamp};
 pub(in crate::log) struct Edit {
     state: PartitionState,
     list: Option<SegmentList>,
+    /// Nobody has appended to the log yet.
+    is_as_found: bool,
 }
 
 /// What compaction found out about a segment that it left as it is.
@@ -33,12 +35,17 @@ pub(in crate::log) struct NewHorizon {
 impl Edit {
     /// Nothing changes yet.
     pub(in crate::log) fn of(file: &StateFile) -> Self {
-        Self { state: file.state().clone(), list: None }
+        Self { state: file.state().clone(), list: None, is_as_found: false }
     }
 
     /// What readers see from then on. Where it starts is what the table says.
     pub(in crate::log) fn list(self, list: SegmentList) -> Self {
         Self { list: Some(list), ..self }
+    }
+
+    /// Of a log that nobody has appended to yet: other processes look at its files.
+    pub(in crate::log) fn untouched(self) -> Self {
+        Self { is_as_found: true, ..self }
     }
 
     /// The active segment is sealed, and an empty one begins at `next`.
@@ -124,7 +131,7 @@ impl Log {
     /// Makes an edit true, on the disk and then for readers. After an error the table is as it was, or nobody knows what
     /// it is and the partition is poisoned. An edit that changes nothing costs nothing.
     pub(in crate::log) fn edit(&self, file: &mut StateFile, edit: Edit) -> Result<()> {
-        let Edit { state, list } = edit;
+        let Edit { state, list, is_as_found } = edit;
         if list.is_none() && state == *file.state() {
             return Ok(());
         }
@@ -137,8 +144,8 @@ impl Log {
             debug_assert_eq!(list.start(), file.state().log_start, "list and table start together");
             self.publish(list);
         }
-        let is_closed = file.state().closed.is_some();
-        self.show_table(if is_closed { Kind::AsFound } else { Kind::Growing });
+        let is_as_found = is_as_found || file.state().closed.is_some();
+        self.show_table(if is_as_found { Kind::AsFound } else { Kind::Growing });
         Ok(())
     }
 
@@ -149,6 +156,7 @@ impl Log {
         let list = Arc::new(list);
         let known = self.segment_list();
         let takes_out = known.missing_in(&list).next().is_some() || known.start() < list.start();
+        let thinned = known.thinned_in(&list);
         drop(known);
         // Before readers can meet what is there instead, and after it: whoever takes the count in between has the list of before, and is
         // to know that there is another one.
@@ -159,6 +167,8 @@ impl Log {
         if takes_out {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
+        // After it alone: whoever looks again when it is told meets what stands there now.
+        thinned.into_iter().for_each(|place| self.thinned.note(place));
         before.missing_in(&list).for_each(|segment| segment.leave());
         self.watchers.raise();
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod before_append;
 mod beside;
 mod bounds;
 mod compaction;

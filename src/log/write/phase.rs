@@ -9,6 +9,13 @@ use crate::log::write::writer::{Open, Phase};
 use crate::segment::Scan;
 use crate::types::{NO_TIMESTAMP, Timestamp};
 
+impl Open {
+    /// What the state file says.
+    pub(in crate::log) fn table(&self) -> &PartitionState {
+        self.state.state()
+    }
+}
+
 impl Phase {
     /// What the state file says; nothing once it is closed.
     pub(in crate::log) fn state(&self) -> Option<&PartitionState> {
@@ -18,6 +25,11 @@ impl Phase {
             Self::Followed(table) => Some(&table.state),
             Self::Closed => None,
         }
+    }
+
+    /// How many segments the state file lists as sealed: those behind them may not be on the disk yet.
+    pub(in crate::log) fn sealed(&self) -> usize {
+        self.state().map_or(0, |state| state.sealed.len())
     }
 
     /// What is known of each segment, the active one last; nothing once it is closed.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use annals::Durability::{Disk, Memory, Os};
 use annals::{CleanupPolicy, Result, TopicConfig, TopicPartition};
 
-use crate::power_cut::explore::{Work, cuts, cuts_twice, evictions, failed_syncs, failures};
+use crate::power_cut::explore::{
+    Work, cuts, cuts_behind_kills, cuts_twice, evictions, failed_syncs, failures,
+};
 use crate::power_cut::promise::Entry;
 use crate::power_cut::scenes::{World, tiny};
 use crate::power_cut::trouble::Kind;
@@ -248,6 +250,42 @@ fn failing_syncs() {
 #[test]
 fn evicted_pages() {
     evictions("evicted_pages", 5, (uses, stays_up));
+}
+
+fn retains_compacted(world: &mut World) -> Result<()> {
+    begin(world, tiny().cleanup_policy(CleanupPolicy::CompactDelete).retention_records(6))?;
+    fill(world, 10)?;
+    world.compact("orders")?;
+    world.apply_retention()?;
+    fill(world, 6)
+}
+
+/// What is sealed goes while there is no room for a copy of the tail, and then that goes, too.
+fn frees(world: &mut World) -> Result<()> {
+    if world.store().topic("orders").is_err() {
+        return Ok(());
+    }
+    world.bears = true;
+    world.model.trouble(Kind::NO_ROOM, ".log.new", 0);
+    world.apply_retention()?;
+    let (start, end) = (world.partition(&place(0))?.start(), world.partition(&place(0))?.end());
+    world.delete_records(&place(0), start + (end - start) / 2)?;
+    world.delete_records(&place(0), end)?;
+    world.model.heal();
+    world.bears = false;
+    world.append(&place(0), 2, Os)?;
+    world.apply_retention()?;
+    world.append(&place(0), 1, Disk)
+}
+
+#[test]
+fn freeing_without_room_for_the_tail() {
+    cuts_behind_kills("freeing_without_room_for_the_tail", 4, (retains_compacted, frees));
+}
+
+#[test]
+fn freeing_after_a_failed_sync() {
+    failed_syncs("freeing_after_a_failed_sync", 3, (retains_compacted, frees));
 }
 
 /// As many as have no factor in common with the kinds of failures: every kind comes to every workload.

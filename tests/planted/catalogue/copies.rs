@@ -47,14 +47,14 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "segments-that-left-under-a-hold-are-forgotten",
-        file: "src/log/retain/removal.rs",
+        file: "src/log/retain/front.rs",
         good: "self.hold_back(leaving);",
         bad: "drop(leaving);",
         caught_by: &[tests("lib", &["log::tests::cut::"])],
     },
     Bug {
         name: "hold-forgotten-by-removals",
-        file: "src/log/retain/removal.rs",
+        file: "src/log/retain/front.rs",
         good: "Phase::Open(open) if !self.is_held() =>",
         bad: "Phase::Open(open) =>",
         caught_by: &[tests("lib", &["log::tests::cut::"]), tests("backup", &["holds::"])],

@@ -52,8 +52,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "copy-of-the-tail-not-synced",
         file: "src/log/open/settle.rs",
-        good: "        copy.sync()?;\n",
-        bad: "",
+        good: ".and_then(|()| copy.sync());",
+        bad: ";",
         caught_by: &[POWER_CUT],
     },
     Bug {

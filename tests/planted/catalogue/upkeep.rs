@@ -4,6 +4,7 @@ use super::*;
 
 const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
 const LEFT: Tests = tests("lib", &["log::tests::left::"]);
+const BEFORE_APPEND: Tests = tests("lib", &["log::tests::before_append::"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -37,7 +38,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "roll-of-what-goes-gives-up-no-index",
         file: "src/log/retain/removal.rs",
-        good: "self.with_room_of_indexes(open, |log, open| log.roll_to(open, open.active.next_offset()))",
+        good: "self.with_room_of_indexes(open, Open::table, |log, open| log.roll_to(open, open.active.next_offset()))",
         bad: "self.roll_to(open, open.active.next_offset())",
         caught_by: &[tests("lib", &["log::tests::removal::a_full_disk_is_freed_of_everything"])],
     },
@@ -91,10 +92,59 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[LEFT],
     },
     Bug {
+        name: "retention-copies-the-tail-first",
+        file: "src/log/retain/removal.rs",
+        good: "if reasons.len() > writer.phase.sealed() {",
+        bad: "if reasons.len() <= facts.len() {",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "deletion-copies-the-tail-first",
+        file: "src/log/retain/delete_records.rs",
+        good: "if before > self.sealed_below(&writer, Offset::MAX)?.1 {",
+        bad: "if before > self.start() {",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "deletion-makes-no-room-of-what-is-sealed",
+        file: "src/log/retain/delete_records.rs",
+        good: "if made.segments == 0 {",
+        bad: "if made.segments < usize::MAX {",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "half-a-copy-of-the-tail-stays",
+        file: "src/log/open/settle.rs",
+        good: "if copied.is_err() {",
+        bad: "if copied.is_err() && from > scan.tally.bytes {",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "first-append-takes-files-that-somebody-copies",
+        file: "src/log/open/settle.rs",
+        good: "        if !self.is_held() {\n",
+        bad: "        {\n",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "files-go-by-a-table-that-a-power-cut-takes-back",
+        file: "src/log/retain/front.rs",
+        good: "                self.sync_names()?;\n                self.name_rewritten(found)?;\n",
+        bad: "                self.name_rewritten(found)?;\n",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "segment-without-its-name-goes-from-a-log-as-found",
+        file: "src/log/retain/front.rs",
+        good: "        self.finish_swaps(found)?;\n",
+        bad: "",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
         name: "nothing-is-forgotten-while-a-segment-stays",
         file: "src/log/retain/removal.rs",
-        good: "open.state.forget_obsolete(&removed.gone);",
-        bad: "removed.outcome.is_ok().then(|| open.state.forget_obsolete(&removed.gone));",
+        good: "self.forget_obsolete(&removed.gone);",
+        bad: "removed.outcome.is_ok().then(|| self.forget_obsolete(&removed.gone));",
         caught_by: &[LEFT],
     },
     Bug {

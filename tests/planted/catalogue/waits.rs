@@ -29,8 +29,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "poll-waits-longer-than-it-may",
         file: "src/log/follow/waits.rs",
-        good: "if ends.call.is_some_and(Deadline::has_passed) {",
-        bad: "if ends.call.is_some_and(Deadline::has_passed) && ends.looks == u32::MAX {",
+        good: "ends.call.filter(|call| *call <= ends.look) {",
+        bad: "ends.call.filter(|_| ends.looks == u32::MAX) {",
+        caught_by: &[WAITS],
+    },
+    Bug {
+        name: "a-take-waits-longer-than-it-may-for-the-file-of-a-queue",
+        file: "src/share/step_files.rs",
+        good: "let own = call_ends_by(Deadline::after(LONGEST_WAIT));",
+        bad: "let own = call_ends_by(Deadline::after(Duration::ZERO));",
         caught_by: &[WAITS],
     },
     Bug {

@@ -36,6 +36,23 @@ pub(crate) fn cuts_twice(name: &'static str, percent: usize, (before, after): (W
     });
 }
 
+/// A process is killed at some moments of a workload. Another one goes on, on what the cache shows, and the power fails at every moment of
+/// that.
+pub(crate) fn cuts_behind_kills(name: &'static str, percent: usize, (before, after): (Work, Work)) {
+    explore(name, percent, |exploration, seed| {
+        let mut world = World::new(seed);
+        before(&mut world).unwrap();
+        let mut random = Random::new(seed);
+        for moment in world.moments().iter().filter(|_| random.below(3) == 0) {
+            let mut world = World::on(moment.disk.clone(), moment.promises.clone(), seed);
+            world.reopen_on_cache().unwrap();
+            after(&mut world).unwrap();
+            world.check_order();
+            exploration.moments(&world.moments(), exploration.most_of_a_life() / 40, seed);
+        }
+    });
+}
+
 fn second_life(exploration: &mut Exploration, (left, promises): (Disk, &Promises), seed: u64, work: Work) {
     let mut world = World::on(left, promises.clone(), seed);
     world.reopen().unwrap();

@@ -9,7 +9,7 @@ mod failures;
 
 use annals::Result;
 
-pub(crate) use cuts::{cuts, cuts_twice};
+pub(crate) use cuts::{cuts, cuts_behind_kills, cuts_twice};
 pub(crate) use failures::{evictions, failed_syncs, failures};
 
 use crate::power_cut::scenes::World;
