@@ -7,6 +7,7 @@
 
 mod aborted;
 mod active;
+mod ahead;
 mod by_key;
 mod cursor;
 mod epochs;

@@ -22,6 +22,7 @@ pub(crate) struct NewSegment {
     buffer: Vec<u8>,
     tally: Tally,
     index: SparseIndex,
+    is_scarce: bool,
 }
 
 /// A new segment that is complete and synced, under its temporary name.
@@ -40,7 +41,7 @@ impl NewSegment {
         directory.remove_if_there(&name)?;
         let file = directory.open(&name, OpenMode::CreateNew)?;
         let (tally, index) = (Tally::new(base), SparseIndex::new(base, interval_bytes));
-        Ok(Self { directory: directory.clone(), file, buffer: Vec::new(), tally, index })
+        Ok(Self { directory: directory.clone(), file, buffer: Vec::new(), tally, index, is_scarce: false })
     }
 
     /// Whether a batch of so many bytes fits below what positions can say.
@@ -61,7 +62,15 @@ impl NewSegment {
         if self.buffer.len() >= CHUNK { self.write_out() } else { Ok(()) }
     }
 
+    /// The disk has less room than there could be to write: it is looked for before each write.
+    pub(crate) fn where_room_is_scarce(self) -> Self {
+        Self { is_scarce: true, ..self }
+    }
+
     fn write_out(&mut self) -> Result<()> {
+        if self.is_scarce {
+            self.directory.check_space(self.buffer.len() as u64)?;
+        }
         self.file.write_at(&self.buffer, self.tally.bytes - self.buffer.len() as u64)?;
         self.buffer.clear();
         Ok(())
