@@ -39,7 +39,7 @@ impl Consumer {
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
     /// committed. The same with [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit one of them: reopen the store;
     /// automatic commits leave it out. [`OffsetOutOfRange`](Error::OffsetOutOfRange) names a partition in which this consumer was sought beyond
-    /// the end, and no poll has decided since where it goes on: of that one nothing is committed, all the others are. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// the end, and no poll has decided since where it goes on: of that one nothing is committed, all the others are. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets that is not over. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         told(self.commit_positions(CommitKind::Positions)?)

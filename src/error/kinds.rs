@@ -61,7 +61,8 @@ impl Error {
 
     /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
     /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
-    /// same call cannot succeed: read on, decide again, and append by what is there now.
+    /// same call cannot succeed: read on, decide again, and append by what is there now. False for a [`Conflict`](Self::Conflict) with `is_undecided`, where a transaction of another is in
+    /// the way that is not decided: the same call may succeed, and it is [retriable](Self::is_retriable). A loop that reads and decides again goes on after both.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
     }

@@ -223,6 +223,8 @@ impl Store {
     /// returns, and the directory is given back when the work ends from which the callback was called. A callback that waits for another
     /// thread which closes the store waits for ever.
     ///
+    /// What was mapped stays mapped, `annals.live` among it, and that file open, until the last handle is dropped, of topics and consumers too: drop them before the file system is unmounted.
+    ///
     /// # Errors
     /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
     /// [`Forked`](crate::Error::Forked) in a child process: nothing is closed.
@@ -279,7 +281,7 @@ impl Store {
         self.inner.groups.names()
     }
 
-    /// What a group has committed; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
+    /// What a group has committed, after a commit of offsets that is under way, with its sync; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
@@ -308,8 +310,8 @@ impl Store {
         self.inner.care.apply_retention()
     }
 
-    /// Figures of all topics, groups and open transactions, and the partitions at which maintenance fails. May wait for a write or
-    /// a commit that is under way.
+    /// Figures of all topics, groups and open transactions, and the partitions at which maintenance fails. May wait for a write, or the sync of
+    /// a commit of offsets, that is under way, and 5 seconds, once, for a stopped process that works on queues; for nobody who waits for room.
     ///
     /// # Errors
     /// [`StoreClosed`](crate::Error::StoreClosed).

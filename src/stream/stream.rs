@@ -65,6 +65,11 @@ impl Topic {
     /// The last record of a key; `None` where there is none. In a compacted topic one without a value is a tombstone: the key was
     /// deleted.
     ///
+    /// Of what is committed below [`Partition::stable`](crate::Partition::stable). While another transaction has written to the partition and is not decided, what stands behind it is not
+    /// seen, also what this thread has sent there, or committed: the record before that, or `None`, is the answer. Whoever goes on by the answer makes it a condition, with
+    /// [`append_to`](Self::append_to) and [`Expected::Version`], which fails then; a reader with [`Isolation::ReadUncommitted`](crate::Isolation::ReadUncommitted)
+    /// sees all, and what may be aborted.
+    ///
     /// # Errors
     /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
@@ -140,7 +145,7 @@ impl Stream {
         EventsBackwards::new(&self.partition, &self.selection, offset)
     }
 
-    /// Its last event; `None` where it has none.
+    /// Its last event; `None` where it has none. Committed, and below [`Partition::stable`](crate::Partition::stable), as of [`Topic::get`].
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
@@ -148,7 +153,8 @@ impl Stream {
         self.backwards()?.next().transpose()
     }
 
-    /// The offset of its last event; `None` where it has none.
+    /// The offset of its last event; `None` where it has none. Committed, and below [`Partition::stable`](crate::Partition::stable), as of [`Topic::get`]: behind another's
+    /// transaction that is not decided it may be lower than what this thread has committed. [`Expected::Version`] of it fails then, and nothing is overwritten.
     ///
     /// # Errors
     /// As [`last`](Self::last).

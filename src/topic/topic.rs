@@ -169,7 +169,8 @@ impl Topic {
         }
     }
 
-    /// The last record of every key, without waiting for a compaction; tombstones left out.
+    /// The last record of every key, without waiting for a compaction; tombstones left out. Of what lies below [`Partition::stable`](crate::Partition::stable): as
+    /// [`get`](Self::get), it does not see what stands behind a transaction that is not decided.
     pub fn latest(&self) -> Latest {
         Latest::new(self.partitions())
     }

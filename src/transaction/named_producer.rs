@@ -85,7 +85,7 @@ impl NamedProducer {
 
     /// Appends `records` as one batch, all or nothing, the first one with the number `sequence`. A batch that is among the last five
     /// of this name in the partition, or is the last one that was there when the store was opened, is not appended again, and
-    /// where it is is returned. Behind the greatest `i32` the count begins at 0.
+    /// where it is is returned: by its first and last number alone, whatever its records hold. Behind the greatest `i32` the count begins at 0.
     ///
     /// The first record in a partition has the number 0. A partition forgets a name that has sent it nothing for a week; whoever goes on then does so
     /// with the next number, which the partition cannot check: it takes any number from a name that it does not know, once the name is a week old.

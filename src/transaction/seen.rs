@@ -53,7 +53,7 @@ impl std::fmt::Display for ReaderTransactionState {
 #[non_exhaustive]
 pub struct ReaderTransactionStats {
     /// Its name. It is written with the first decision under it in a life of the store: `None` for one of a name that has decided nothing in that
-    /// life, or whose decisions were compacted away.
+    /// life, as commits of records in one partition alone are no decisions, or whose decisions were compacted away.
     pub name: Option<String>,
     /// The id that its batches bear.
     pub producer_id: i64,

@@ -237,7 +237,7 @@ impl Transaction {
     /// is committed for these partitions of the group before the store is opened again.
     ///
     /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
-    /// [`Consumer::commit`]; automatic commits wait.
+    /// [`Consumer::commit`]; automatic commits wait. Fenced, expired or aborted from outside it has come to its end, also where nobody drops it.
     ///
     /// # Errors
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group,

@@ -27,5 +27,5 @@ fn every_promise_is_held_by_tests_that_exist() {
             }
         }
     }
-    assert_eq!(promises, 17);
+    assert_eq!(promises, 20);
 }

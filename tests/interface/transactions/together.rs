@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Durability, Error, Isolation, Record, Store, TopicConfig};
+use annals::{Durability, Error, Expected, Isolation, Record, Store, TopicConfig};
 
 const DURABILITIES: [Durability; 3] = [Durability::Memory, Durability::Os, Durability::Disk];
 
@@ -274,4 +274,36 @@ fn a_partition_of_another_store_is_not_told_to_be_deleted() {
     let refused = tx.commit().unwrap_err();
     assert!(matches!(refused, Error::UnknownTopic { was_deleted: true, .. }), "{refused:?}");
     assert!(committed(&store, "credits").is_empty());
+}
+
+#[test]
+fn what_stands_behind_anothers_open_transaction_is_seen_by_guards_and_not_by_readers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let table = store.create_topic("table", TopicConfig::new().key_index(true)).unwrap();
+    let row = |value: &'static str| [Record::new().value(value)];
+    let first = table.append_to("mine", Expected::NoStream, &row("1")).unwrap().last_offset;
+    let mut other = store.transaction_builder("other").buffer_bytes(0).begin().unwrap();
+    other.send(Record::to("table").key("other").value("x")).unwrap();
+    let mut own = store.transaction("own").unwrap();
+    own.send(Record::to("table").key("mine").value("2")).unwrap();
+    let placed = own.commit().unwrap().batches[0].last_offset;
+
+    let stream = table.stream("mine").unwrap();
+    assert_eq!(stream.version().unwrap(), Some(first), "the own commit is not seen yet");
+    assert_eq!(table.get("mine").unwrap().map(|row| row.offset), Some(first));
+    assert_eq!(table.latest().map(|row| row.unwrap().offset).collect::<Vec<_>>(), [first]);
+    let again = table.append_to("mine", Expected::Version(first), &row("3"));
+    assert!(again.unwrap_err().is_conflict(), "and yet nothing is overwritten");
+    table.append_to("mine", Expected::Version(placed), &row("3")).unwrap();
+    let mut late = store.transaction("late").unwrap();
+    late.expect_end(&table.partition(0).unwrap(), table.partition(0).unwrap().stable());
+    late.send(Record::to("table").key("mine").value("4")).unwrap();
+    assert!(late.commit().unwrap_err().is_conflict());
+    drop(other);
+    assert_eq!(
+        stream.version().unwrap(),
+        Some(table.partition(0).unwrap().end() - 2),
+        "the abort has an end, too"
+    );
 }
