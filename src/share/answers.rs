@@ -147,7 +147,15 @@ impl Queue {
         if inner.state.held(offset, lock.id, now).is_none() {
             return Err(lock_lost(place, &inner, offset));
         }
-        inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
+        let until = until(now, lock_timeout);
+        let ends_earlier =
+            matches!(inner.state.state_of(offset), Some(RunState::Acquired(held)) if until < held.until);
+        inner.state.renew(offset, Lock { id: lock.id, until });
+        drop(inner);
+        if ends_earlier {
+            // Whoever waits for the message waits for the end that it had.
+            self.watchers.raise();
+        }
         Ok(())
     }
 
@@ -170,6 +178,7 @@ pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Err
     let partition = place.partition.topic_partition().clone();
     let reason = match inner.state.state_of(offset) {
         _ if offset < place.partition.start() => "its record was deleted",
+        _ if inner.state.gone.has(offset) => "its record was erased",
         Some(RunState::Acquired(_)) => "its lock has run out, and another take was handed the message",
         Some(RunState::Delayed(Timestamp::MAX)) => {
             "an answer to it was left undecided: what became of it shows when the store is opened again"

@@ -160,6 +160,10 @@ fn batches_of(
 ) -> Result<Vec<StateBatch>> {
     let mut batches = Vec::new();
     for (delivery, offset) in messages {
+        // What is sent back is in the transaction, and would be back though it was erased.
+        if delivery.queue.settings.letters_of.is_some() && inner.state.gone.has(*offset) {
+            return Err(lock_lost(&delivery.place, inner, *offset));
+        }
         if let Some(offset) = done(inner, (delivery.lock, now), &[*offset], &mut batches) {
             return Err(lock_lost(&delivery.place, inner, offset));
         }

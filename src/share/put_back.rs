@@ -7,7 +7,7 @@ use crate::share::queue::{Place, Queue};
 use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::share_partition::SharePartition;
 use crate::share::slot::push;
-use crate::types::{Durability, Offset};
+use crate::types::{Durability, Offset, Timestamp};
 
 /// What becomes of messages whose lesser count cannot be written, as on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +67,45 @@ impl Queue {
 }
 
 impl SharePartition {
+    /// They are to be handed out again, from `until` on.
+    pub(super) fn release(&mut self, first: Offset, last: Offset, until: Option<Timestamp>) {
+        let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        match until {
+            None => self.let_go(first, last, count),
+            Some(until) => {
+                self.delay(first, last, (until, count));
+                self.end_gone(first, last);
+            }
+        }
+    }
+
+    /// Nobody knows what was written of them: they go to nobody until the store is opened again.
+    pub(super) fn set_aside(&mut self, first: Offset, last: Offset) {
+        let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        self.delay(first, last, (Timestamp::MAX, count));
+    }
+
+    fn delay(&mut self, first: Offset, last: Offset, (until, count): (Timestamp, i16)) {
+        self.doubts.come_back(first, last);
+        self.runs.set(first, last, (RunState::Delayed(until), count));
+    }
+
+    /// The same of those of a batch that are not done.
+    pub(super) fn set_aside_open(&mut self, batch: &StateBatch) {
+        self.reach(batch.last + 1);
+        for span in self.open_spans() {
+            let (first, last) = (span.first.max(batch.first), span.last.min(batch.last));
+            if first <= last {
+                self.set_aside(first, last);
+            }
+        }
+    }
+
     /// They are to be handed out again, after so many deliveries. One that is doubted stays so.
     fn put_back(&mut self, batch: &StateBatch) {
         let suspect = self.doubts.put_back(batch.first, batch.last);
         self.let_go(batch.first, batch.last, batch.count);
-        if let Some(offset) = suspect {
+        if let Some(offset) = suspect.filter(|offset| !self.is_done(*offset)) {
             self.runs.set(offset, offset, (RunState::Suspect, batch.count));
         }
     }

@@ -24,8 +24,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "parts-of-an-upkeep-wait-for-each-other",
         file: "src/store/failures.rs",
-        good: "Self { place: place.clone(), deleted: None, of }",
-        bad: "Self { place: place.clone(), deleted: None, of: of.min(Upkeep::Retention) }",
+        good: "Self { place: place.clone(), part: Part::Upkeep(of) }",
+        bad: "Self { place: place.clone(), part: Part::Upkeep(of.min(Upkeep::Retention)) }",
         caught_by: &[UPKEEP, tests("lib", &["store::failures::"])],
     },
     Bug {
