@@ -9,11 +9,13 @@ use crate::format::{
 };
 use crate::log::compaction::sieve::{BatchFate, Sieve};
 use crate::log::log::Log;
-use crate::segment::{FinishedSegment, NewSegment, Segment, StoredBatch};
+use crate::segment::{self, FinishedSegment, NewSegment, Segment, StoredBatch};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
 /// Where not even so many bytes are free, index files go for what is written.
 const LITTLE: u64 = 64 * 1024;
+/// Of a segment that takes the place of others. Unit tests get beyond it.
+const MOST_BYTES: u64 = if cfg!(test) { 4 << 20 } else { segment::MOST_BYTES };
 
 /// A sealed segment to read from.
 #[derive(Debug, Clone)]
@@ -274,6 +276,7 @@ fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
         log.directory.check_space(1)?;
     }
     let new = NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)?;
+    let new = new.of_at_most(MOST_BYTES);
     Ok(if is_scarce { new.where_room_is_scarce() } else { new })
 }
 
