@@ -1,5 +1,6 @@
 //! A partition: what its writer, its readers and its maintenance share.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::{Signal, Watchers};
 use crate::log::stats::FirstTime;
+use crate::log::thinned::Thinned;
 use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
@@ -86,6 +88,8 @@ pub(crate) struct Log {
     pub(super) skipped_offsets: AtomicU64,
     /// Raised before and after something is taken out of the log.
     pub(super) rewrites: AtomicU64,
+    /// Where that was not at its start.
+    pub(super) thinned: Thinned,
     pub(crate) upkeeps: Arc<Upkeeps>,
     pub(super) keys: KeyUpkeep,
     /// Set once, by the failure after which nobody knows what is on the disk.
@@ -183,6 +187,16 @@ impl Log {
     /// was there when it began.
     pub(crate) fn rewrites(&self) -> u64 {
         self.rewrites.load(Ordering::Acquire)
+    }
+
+    /// How often something was taken out of the log elsewhere than at its start. A walk has met what was there at this number, or later.
+    pub(crate) fn thinnings(&self) -> u64 {
+        self.thinned.number()
+    }
+
+    /// Where that was since it was that number, as one range; `None` where it was nowhere.
+    pub(crate) fn thinned_since(&self, number: u64) -> Option<Range<Offset>> {
+        self.thinned.since(number)
     }
 
     /// What calls the wakers of tasks.

@@ -1,6 +1,6 @@
 //! The segments of a partition in order, and where it starts: what a reader holds while it reads.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::segment::Segment;
@@ -76,5 +76,12 @@ impl SegmentList {
             next.floor(segment.base()).is_some_and(|other| Arc::ptr_eq(other, segment))
         };
         self.iter().filter(move |segment| !stays(segment))
+    }
+
+    /// Where `next`, which takes its place, has other segments than this one, or none, and does not start behind them: from the first to behind the last.
+    pub(super) fn thinned_in(&self, next: &Self) -> Option<Range<Offset>> {
+        let end = |base| self.after(base).map_or(Offset::MAX, |after| after.base());
+        let places = self.missing_in(next).map(|segment| segment.base()..end(segment.base()));
+        places.filter(|place| place.end > next.start).reduce(|first, last| first.start..last.end)
     }
 }

@@ -109,12 +109,12 @@ impl Queue {
         outcome
     }
 
-    fn tell_of_released(&self) {
+    pub(super) fn tell_of_released(&self) {
         self.queues.tell_groups();
         self.watchers.raise();
     }
 
-    fn release_one(
+    pub(super) fn release_one(
         &self,
         place: &Place,
         inner: &mut SlotInner,
@@ -129,11 +129,15 @@ impl Queue {
             let span = Span { first: offset, last: offset, count };
             return self.give_up(place, inner, (span, now, reason));
         }
-        let deliveries = u16::try_from(count).unwrap_or(0);
-        let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, offset));
+        let delay = delay.unwrap_or_else(|| self.retry_delay(offset, count));
         let due = (!delay.is_zero()).then(|| until(now, delay));
         inner.state.release(offset, offset, due);
         Ok(())
+    }
+
+    /// How long a message waits that was handed out so often.
+    pub(super) fn retry_delay(&self, offset: Offset, count: i16) -> Duration {
+        self.settings.retry.delay(u16::try_from(count).unwrap_or(0), offset)
     }
 
     /// Keeps a message for longer.
@@ -147,7 +151,15 @@ impl Queue {
         if inner.state.held(offset, lock.id, now).is_none() {
             return Err(lock_lost(place, &inner, offset));
         }
-        inner.state.renew(offset, Lock { id: lock.id, until: until(now, lock_timeout) });
+        let until = until(now, lock_timeout);
+        let ends_earlier =
+            matches!(inner.state.state_of(offset), Some(RunState::Acquired(held)) if until < held.until);
+        inner.state.renew(offset, Lock { id: lock.id, until });
+        drop(inner);
+        if ends_earlier {
+            // Whoever waits for the message waits for the end that it had.
+            self.watchers.raise();
+        }
         Ok(())
     }
 
@@ -170,6 +182,7 @@ pub(super) fn lock_lost(place: &Place, inner: &SlotInner, offset: Offset) -> Err
     let partition = place.partition.topic_partition().clone();
     let reason = match inner.state.state_of(offset) {
         _ if offset < place.partition.start() => "its record was deleted",
+        _ if inner.state.gone.has(offset) => "its record was erased",
         Some(RunState::Acquired(_)) => "its lock has run out, and another take was handed the message",
         Some(RunState::Delayed(Timestamp::MAX)) => {
             "an answer to it was left undecided: what became of it shows when the store is opened again"

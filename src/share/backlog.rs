@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::log::{AtEnd, BelowStart, FetchLimits, OnDamage, Reader, Visibility};
-use crate::share::queue::is_sent_to;
 use crate::share::runs::length;
+use crate::share::sent_back::is_sent_to;
 use crate::topic::{Partition, PartitionRecords, Records};
 use crate::types::Offset;
 
@@ -13,7 +13,7 @@ use crate::types::Offset;
 const MOST_RUNS: usize = 65_536;
 const LIMITS: FetchLimits = FetchLimits { max_records: 10_000, max_bytes: 1 << 20 };
 
-/// The backlogs of queues, by group and partition. Each record is read once.
+/// The backlogs of queues, by group and partition. Each record is read once, and once more where the log was rewritten.
 #[derive(Debug, Default)]
 pub(super) struct Backlogs(BTreeMap<(Arc<str>, u32), Backlog>);
 
@@ -27,6 +27,8 @@ struct Backlog {
     from: Offset,
     /// How many offsets these are.
     count: u64,
+    /// How often the log was rewritten by then.
+    thinnings: u64,
 }
 
 impl Backlogs {
@@ -41,9 +43,11 @@ impl Backlogs {
                 gaps: VecDeque::new(),
                 from: end,
                 count: 0,
+                thinnings: partition.log().thinnings(),
             }
         };
         let backlog = self.0.entry((Arc::clone(group), partition.number())).or_insert_with(new);
+        backlog.forget_thinned(partition);
         backlog.pass(end);
         backlog.read_on(partition, group);
         backlog.count
@@ -51,6 +55,17 @@ impl Backlogs {
 }
 
 impl Backlog {
+    /// What was counted may have been taken out since.
+    fn forget_thinned(&mut self, partition: &Partition) {
+        let log = partition.log();
+        let (number, place) = (log.thinnings(), log.thinned_since(self.thinnings));
+        if place.is_some_and(|place| place.start < self.reader.position() && self.from < place.end) {
+            self.reader.seek(self.from);
+            (self.count, self.gaps) = (0, VecDeque::new());
+        }
+        self.thinnings = number;
+    }
+
     /// The queue has looked at everything below `end`.
     fn pass(&mut self, end: Offset) {
         if !(self.from..=self.reader.position()).contains(&end) {
@@ -76,7 +91,8 @@ impl Backlog {
             let is_end = slices.is_empty();
             let records =
                 Records::new(vec![PartitionRecords::new(partition.topic_partition().clone(), slices)]);
-            for record in records.iter().filter(|record| is_sent_to(record, group)) {
+            let of = (partition.topic_id(), group);
+            for record in records.iter().filter(|record| is_sent_to(record, of)) {
                 self.add(next, record.offset() - 1);
                 next = record.offset() + 1;
             }

@@ -14,13 +14,11 @@ use crate::share::letter::{
 use crate::share::message::Message;
 use crate::share::queue::Queue;
 use crate::share::queues::{Queues, check_group};
+use crate::share::sent_back;
 use crate::share::worker::Worker;
 use crate::topic::{OwnedRecord, Topic, Topics, refuse_write};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Record};
-
-/// The last header of a record that was sent back for one group: other queues pass over it.
-pub(super) const REDRIVE_HEADER: &str = "annals.redrive.group";
 
 /// The dead letters of a queue. They are a queue themselves: a letter that is taken is nobody else's until it is sent back, discarded or
 /// dropped, and one that was sent back or discarded does not come again: after a kill of the process. A power cut may bring it back, and then takes along the
@@ -194,7 +192,7 @@ impl DeadLetter {
 impl DeadLetters {
     pub(crate) fn of_queue(queues: Arc<Queues>, topic: &str, group: &str) -> Result<Self> {
         queues.topics.check_open()?;
-        check_group(group)?;
+        check_group(group, topic)?;
         let own = own_name(topic, group);
         let mut letters = Self::new(queues, &own, (topic, group));
         if !letters.find()? {
@@ -273,9 +271,10 @@ impl DeadLetters {
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
     /// and its deliveries are counted again. The queues of other groups pass over it; consumers see it. Of a letter that is not
     /// [whole](DeadLetter::is_whole) the message is read from where it was. A message so large that the header which says so has no
-    /// room beside it goes back without it: the queues of other groups are handed it too.
+    /// room beside it goes back without it: the queues of other groups are handed it too. What is passed on into another topic, headers and all, is everybody's there.
     ///
     /// # Errors
+    /// [`LockLost`](crate::Error::LockLost) for a letter that was [erased](crate::Store::erase) since it was taken: its record is in no topic any more.
     /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, also where another has its name by now, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
     /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
@@ -293,8 +292,7 @@ impl DeadLetters {
         let original = letter.missing.as_ref().map(|missing| self.original(&letter, missing)).transpose()?;
         let DeadLetter { partition, group, message, record, .. } = letter;
         let mut record = original.unwrap_or(record);
-        // It may have been sent back before.
-        record.headers.pop_if(|header| header.key == REDRIVE_HEADER);
+        sent_back::take_out(&mut record);
         refuse_write(target.is_internal(), target.name())?;
         let target = target.partition(partition % target.partition_count().max(1))?;
         let producer = self.queues.producer.clone();
@@ -302,7 +300,8 @@ impl DeadLetters {
         let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
         let mut tx = builder.durability(durability).begin()?;
         let back = Record::from(&record).timestamp(self.queues.clock.now());
-        let mut for_one = [back.clone().header(REDRIVE_HEADER, &group)];
+        let topic_id = format!("{:032x}", target.topic_id());
+        let mut for_one = [sent_back::say(back.clone(), (&topic_id, &group))];
         if let Err(Error::RecordTooLarge { .. }) = target.log().check_records(&for_one) {
             for_one = [back];
         }

@@ -9,6 +9,7 @@ use crate::locks::{Mutex, MutexGuard};
 use crate::log::{Signal, WhenFull};
 use crate::share::backlog::Backlogs;
 use crate::share::beat::Beat;
+use crate::share::gone::Wanted;
 use crate::share::holds::Holds;
 use crate::share::id_log::SharedRing;
 use crate::share::ids::{ID_HEADER, Ids, Window, encode};
@@ -109,7 +110,7 @@ impl EnqueuerBuilder {
         queues.topics.check_open()?;
         let topic = queues.topics.get(&topic)?;
         refuse_write(topic.is_internal(), topic.name())?;
-        limits.iter().try_for_each(|limit| check_group(&limit.group))?;
+        limits.iter().try_for_each(|limit| check_group(&limit.group, topic.name()))?;
         if limits.iter().any(|limit| limit.when_full == WhenFull::DropOldest) {
             return Err(Error::invalid("a queue drops no message to make room for another"));
         }
@@ -337,13 +338,17 @@ impl Queues {
     }
 
     /// How many messages of a queue are not done. One that nobody has opened yet has all of the topic to do. Where it is at its
-    /// limit by the number of offsets, those are counted that are messages.
+    /// limit by the number of offsets, those are counted that are messages, and are there still.
     fn unfinished(&self, partitions: &[Partition], limit: &Limit, backlogs: &mut Backlogs) -> u64 {
-        let of = |partition: &Partition| {
+        let of = |partition: &Partition, wanted: Wanted| {
             let next = partition.next_offset();
             match self.find(&limit.group, partition) {
                 Some(slot) => {
-                    let inner = slot.enter(&self.suspects);
+                    let mut inner = slot.enter(&self.suspects);
+                    if wanted == Wanted::Everything {
+                        let now = self.clock.now();
+                        self.end_gone(&mut inner, (partition, &limit.group), (wanted, now));
+                    }
                     let start = inner.state.start().max(partition.start());
                     let count = length(start, next - 1).saturating_sub(inner.state.figures().done);
                     (count, inner.state.end().max(start))
@@ -351,11 +356,11 @@ impl Queues {
                 None => (length(partition.start(), next - 1), partition.start()),
             }
         };
-        let counts: Vec<_> = partitions.iter().map(of).collect();
-        let offsets: u64 = counts.iter().map(|(count, _)| count).sum();
+        let offsets: u64 = partitions.iter().map(|one| of(one, Wanted::TakenOut).0).sum();
         if offsets < limit.most {
             return offsets;
         }
+        let counts: Vec<_> = partitions.iter().map(|one| of(one, Wanted::Everything)).collect();
         let exact = |(partition, (count, end)): (&Partition, &(u64, Offset))| {
             count.saturating_sub(backlogs.gaps(partition, (&limit.group, *end)))
         };

@@ -20,15 +20,32 @@ impl Queues {
         let topic = self.topics.get(topic)?;
         // What is moved meanwhile goes the same way: from what is held to the topic, from there to the letters.
         let of_held = holds.take_out(&topic, &|other| other == key);
+        let (of_topic, of_letters) = self.erase_here(&topic, key);
+        let ((_, of_held), of_topic, mut of_letters) = (of_held?, of_topic?, of_letters?);
+        of_letters.retain(had_some);
+        let mut reports: Vec<_> = of_held.into_iter().filter(had_some).chain(of_topic).collect();
+        // And back, where a letter of these was just being sent.
+        while !of_letters.is_empty() {
+            reports.append(&mut of_letters);
+            let (of_topic, letters) = self.erase_here(&topic, key);
+            reports.extend(of_topic?.into_iter().filter(had_some));
+            of_letters = letters?;
+            of_letters.retain(had_some);
+        }
+        Ok(reports)
+    }
+
+    /// Once out of the topic, and then out of the letters, whatever fails.
+    fn erase_here(&self, topic: &Topic, key: &[u8]) -> (Result<Vec<EraseReport>>, Result<Vec<EraseReport>>) {
         let of_topic = topic.erase(key);
         // Whoever has read a record of it before, to give it up, has written its letter by then.
         self.of_topic(topic.id()).iter().for_each(|slot| drop(slot.enter(&self.suspects)));
-        let of_letters = self.erase_letters(&topic, key);
-        let ((_, of_held), of_topic, of_letters) = (of_held?, of_topic?, of_letters?);
-        let had_some = |report: &EraseReport| report.records > 0;
-        let (of_held, of_letters) =
-            (of_held.into_iter().filter(had_some), of_letters.into_iter().filter(had_some));
-        Ok(of_held.chain(of_topic).chain(of_letters).collect())
+        let of_letters = self.erase_letters(topic, key);
+        // And whoever has seen a letter, to send it back, has written the record. From here on it is not there any more.
+        let is_of_letters = |slot: &&Arc<Slot>| named(&slot.name.owner).1 == Some(topic.name());
+        let letters: Vec<_> = self.slots.lock().values().filter(is_of_letters).cloned().collect();
+        letters.iter().for_each(|slot| drop(slot.enter(&self.suspects)));
+        (of_topic, of_letters)
     }
 
     fn erase_letters(&self, topic: &Topic, key: &[u8]) -> Result<Vec<EraseReport>> {
@@ -54,6 +71,10 @@ impl Queues {
         let why = not_opened.into_iter().map(|letters| letters.why);
         (all.iter().flat_map(Topic::partitions).collect(), why.collect())
     }
+}
+
+fn had_some(report: &EraseReport) -> bool {
+    report.records > 0
 }
 
 /// Whether a partition has such records.

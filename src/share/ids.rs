@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::format::sip_hash_128;
-use crate::share::queue::was_sent_back;
+use crate::share::sent_back::was_sent_back;
 use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Timestamp};
 

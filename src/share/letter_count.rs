@@ -1,4 +1,4 @@
-//! How many letters of a queue there are: counted for its figures, each record read once.
+//! How many letters of a queue there are: counted for its figures, each record read once, and once more where the log was rewritten.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -20,6 +20,8 @@ pub(super) struct LetterCount {
     reader: Reader,
     /// First and last of each run.
     letters: VecDeque<(Offset, Offset)>,
+    /// How often the log was rewritten by then.
+    thinnings: u64,
 }
 
 /// What of them, or of other messages, is not done.
@@ -31,11 +33,12 @@ pub(super) struct OpenMessages {
 
 impl LetterCount {
     pub(super) fn new(partition: &Partition) -> Self {
-        let log = Arc::clone(partition.log());
+        let (log, thinnings) = (Arc::clone(partition.log()), partition.log().thinnings());
         let reader = Reader::new(log, partition.start(), Visibility::Written, OnDamage::Fail);
         Self {
             reader: reader.below_start(BelowStart::GoOn).at_end(AtEnd::WaitsForNobody),
             letters: VecDeque::new(),
+            thinnings,
         }
     }
 
@@ -55,6 +58,11 @@ impl LetterCount {
 
     /// Reads what has come since, of that topic's and group's queue.
     pub(super) fn read_on(&mut self, partition: &Partition, of: (&str, &str)) {
+        let thinned = partition.log().thinned_since(self.thinnings);
+        if thinned.is_some_and(|place| place.start < self.reader.position()) {
+            // Some of them may have been erased.
+            *self = Self::new(partition);
+        }
         while self.letters.len() < MOST_RUNS {
             let Ok(slices) = self.reader.fetch(LIMITS) else { return };
             if slices.is_empty() {

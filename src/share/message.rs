@@ -231,7 +231,7 @@ impl Message {
         self.renew_for(self.delivery.lock_timeout)
     }
 
-    /// The lock holds for so long, from now on.
+    /// The lock holds for so long, from now on: longer, or shorter, than before.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost).

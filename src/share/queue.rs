@@ -8,11 +8,12 @@ use crate::error::Result;
 use crate::figures::Event;
 use crate::locks::RwLock;
 use crate::log::{AtEnd, BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
-use crate::share::dead_letters::REDRIVE_HEADER;
+use crate::share::gone::Wanted;
 use crate::share::lanes::Fresh;
 use crate::share::letter::is_letter_of;
 use crate::share::queues::Queues;
 use crate::share::runs::length;
+use crate::share::sent_back::is_sent_to;
 use crate::share::settings::Settings;
 use crate::share::slot::{Slot, SlotInner};
 use crate::share::step_files::QueueLock;
@@ -123,7 +124,7 @@ impl Queue {
         // What retention has taken is nobody's to deliver.
         let gone = inner.state.skip_to(place.partition.start());
         inner.counters.lost += gone;
-        self.queues.expire(&mut inner, (&place.partition, &self.group), now);
+        self.queues.end_gone(&mut inner, (&place.partition, &self.group), (Wanted::TakenOut, now));
         Ok((inner, now))
     }
 
@@ -195,7 +196,7 @@ impl Queue {
         if let Some(topic) = &self.settings.letters_of {
             return is_letter_of(record, (topic, &self.group));
         }
-        is_sent_to(record, &self.group)
+        is_sent_to(record, (self.topic.id(), &self.group))
     }
 
     /// Wakes `signal` whenever there may be something to hand out.
@@ -217,15 +218,4 @@ pub(super) fn until(now: Timestamp, wait: Duration) -> Timestamp {
     let millis = wait.as_nanos().div_ceil(1_000_000);
     // The last of all is that of messages of which nobody knows what was written.
     now.saturating_add(Timestamp::try_from(millis).unwrap_or(Timestamp::MAX)).min(Timestamp::MAX - 1)
-}
-
-/// Whether a record was not sent back for the queue of another group: what says so is its last header.
-pub(super) fn is_sent_to(record: &RecordRef<'_>, group: &str) -> bool {
-    let last = record.headers().last().filter(|header| header.key == REDRIVE_HEADER);
-    last.is_none_or(|header| header.value == Some(group.as_bytes()))
-}
-
-/// Whether a record was a dead letter that was sent back, and had room to say so.
-pub(super) fn was_sent_back(record: &RecordRef<'_>) -> bool {
-    record.headers().last().is_some_and(|header| header.key == REDRIVE_HEADER)
 }

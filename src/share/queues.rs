@@ -25,9 +25,6 @@ use crate::topic::{Partition, Topic, Topics, refuse_group, unless_deleted};
 use crate::transaction::Transactions;
 use crate::types::{Offset, TopicPartition};
 
-/// Kafka writes group names with a 16-bit length.
-const GROUP_NAME_MOST_BYTES: usize = 32_767;
-
 /// In whose name its states are stored, and its topic.
 type QueueName = (Arc<str>, u128);
 /// Queues that somebody works on, or did.
@@ -177,7 +174,7 @@ impl Queues {
 
     /// The queue of that group on a topic, for one more worker.
     pub(super) fn join(self: &Arc<Self>, group: &str, topic: &str, asked: &Asked) -> Result<Arc<Queue>> {
-        check_group(group)?;
+        check_group(group, asked.letters_of.as_deref().unwrap_or(topic))?;
         let topic = self.topics.get(topic)?;
         if topic.is_internal() {
             return Err(Error::invalid(format!("topic {:?} is the store's own", topic.name())));
@@ -381,15 +378,17 @@ pub(super) fn named(owner: &str) -> (&str, Option<&str>) {
     owner.split_once('\0').map_or((owner, None), |(group, topic)| (group, Some(topic)))
 }
 
-/// An error for a group that can have no queue.
-pub(super) fn check_group(group: &str) -> Result<()> {
+/// An error for a group that can have no queue on a topic: whatever is written of one has room for its name, also the state of its dead letters, which
+/// is named after the topic, too.
+pub(super) fn check_group(group: &str, topic: &str) -> Result<()> {
     refuse_group(group)?;
     let refuse = |reason| Err(Error::InvalidName { kind: "group", name: group.to_owned(), reason });
-    if group.is_empty() || group.len() > GROUP_NAME_MOST_BYTES {
-        return refuse("it must have 1 to 32767 bytes");
+    if group.is_empty() {
+        return refuse("it must have a byte at least");
     }
     if group.contains('\0') {
         return refuse("a queue's cannot have a character 0");
     }
-    Ok(())
+    let name = SlotName { topic: 0, partition: 0, owner: owner(&group.into(), Some(topic)) };
+    name.keys().map(drop).or_else(|_| refuse("a queue's may have 32766 bytes together with its topic's"))
 }

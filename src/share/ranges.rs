@@ -13,7 +13,6 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
     pub(super) fn has(&self, offset: Offset) -> bool {
         self.0.range(..=offset).next_back().is_some_and(|(_, last)| *last >= offset)
     }

@@ -48,7 +48,8 @@ impl Schedule {
     /// the time when it gets there. One whose time has come is sent at once.
     ///
     /// # Errors
-    /// As [`Producer::send`](crate::Producer::send).
+    /// As [`Producer::send`](crate::Producer::send). [`RecordTooLarge`](crate::Error::RecordTooLarge) also for one of more than 16 MiB, with two headers of about 100 bytes that it bears meanwhile, where its topic
+    /// takes larger ones.
     pub fn deliver_at(&self, record: Record<'_>, at: Timestamp) -> Result<()> {
         self.holds.check_process()?;
         self.holds.send(&record, at, self.durability)

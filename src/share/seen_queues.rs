@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::io::{Clock, Directory};
 use crate::locks::Mutex;
 use crate::share::letter_count::{LetterCount, OpenMessages};
-use crate::share::queue::is_sent_to;
 use crate::share::queue_steps::Steps;
 use crate::share::queues::{is_of_left_letters, named};
 use crate::share::runs::length;
+use crate::share::sent_back::is_sent_to;
 use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, Found, SlotName};
 use crate::share::stats::age_of;
@@ -207,7 +207,8 @@ fn messages(
             return Ok(open);
         }
         let is_done = |offset: Offset| done.iter().any(|range| range.contains(&offset));
-        for record in records.iter().filter(|one| is_sent_to(one, group) && !is_done(one.offset())) {
+        let of = (partition.topic_id(), group);
+        for record in records.iter().filter(|one| is_sent_to(one, of) && !is_done(one.offset())) {
             open.count += 1;
             open.first = open.first.or(Some(record.offset()));
         }

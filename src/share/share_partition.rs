@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use crate::format::{DeliveryState, StateBatch};
 use crate::share::doubts::Doubts;
 use crate::share::lanes::{Fresh, Lanes, MOST_IN_LANES};
+use crate::share::ranges::Ranges;
 use crate::share::runs::{Figures, Lock, Run, RunState, Runs, Span, length};
 use crate::share::selection::Selection;
 use crate::types::{Offset, Timestamp};
@@ -25,6 +26,8 @@ pub(super) struct SharePartition {
     /// Where order is kept by key.
     lanes: Option<Lanes>,
     pub(super) doubts: Doubts,
+    /// What is out, or set aside, and has no record any more.
+    pub(super) gone: Ranges,
     last_lock: u64,
 }
 
@@ -142,6 +145,7 @@ impl SharePartition {
         let first = std::mem::replace(&mut self.start, start);
         self.end = self.end.max(start);
         self.doubts.end(first, start - 1);
+        self.gone.remove((first, start - 1));
         self.leave_lanes(first, start - 1);
         self.advance();
         all.saturating_sub(below_done)
@@ -154,6 +158,7 @@ impl SharePartition {
         }
         self.runs.clear(end, self.end);
         self.doubts.end(end, Offset::MAX);
+        self.gone.remove((end, Offset::MAX));
         (self.start, self.end, self.noted) = (self.start.min(end), end, self.noted.min(end));
         true
     }
@@ -284,6 +289,7 @@ impl SharePartition {
         let state =
             if state == DeliveryState::Acknowledged { RunState::Acknowledged } else { RunState::Archived };
         self.doubts.end(first, last);
+        self.gone.remove((first, last));
         if first <= self.start {
             // Nobody asks any more what they were.
             self.runs.clear(first, last);
@@ -293,34 +299,6 @@ impl SharePartition {
         }
         self.leave_lanes(first, last);
         self.advance();
-    }
-
-    /// They are to be handed out again, from `until` on.
-    pub(super) fn release(&mut self, first: Offset, last: Offset, until: Option<Timestamp>) {
-        let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
-        match until {
-            None => self.let_go(first, last, count),
-            Some(until) => {
-                self.doubts.come_back(first, last);
-                self.runs.set(first, last, (RunState::Delayed(until), count));
-            }
-        }
-    }
-
-    /// Nobody knows what was written of them: they go to nobody until the store is opened again.
-    pub(super) fn set_aside(&mut self, first: Offset, last: Offset) {
-        self.release(first, last, Some(Timestamp::MAX));
-    }
-
-    /// The same of those of a batch that are not done.
-    pub(super) fn set_aside_open(&mut self, batch: &StateBatch) {
-        self.reach(batch.last + 1);
-        for span in self.open_spans() {
-            let (first, last) = (span.first.max(batch.first), span.last.min(batch.last));
-            if first <= last {
-                self.set_aside(first, last);
-            }
-        }
     }
 
     /// The lock holds for longer.
@@ -374,6 +352,7 @@ impl SharePartition {
         for offset in behind.into_iter().flatten() {
             self.runs.set(offset, offset, (RunState::Blocked, count));
         }
+        self.end_gone(first, last);
     }
 
     pub(super) fn leave_lanes(&mut self, first: Offset, last: Offset) {

@@ -5,6 +5,7 @@ use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
 use crate::share::doubts::Share;
+use crate::share::gone::Known;
 use crate::share::pace::Pace;
 use crate::share::refused::Causes;
 use crate::share::runs::length;
@@ -50,6 +51,8 @@ pub(super) struct SlotInner {
     /// It is known what of it may have ended an earlier life. That is found once, before anything is handed out: later it would be what this life has
     /// tried.
     pub(super) is_searched: bool,
+    /// Which of its records are known to be there.
+    pub(super) known: Known,
     /// Of an owner elsewhere, at the last look.
     pub(super) seen_life: Option<u64>,
     /// What of it was out by the last word to other states of the process.
@@ -125,6 +128,7 @@ impl Slot {
             again: None,
             prepared_for: 0,
             is_searched: false,
+            known: Known::default(),
             seen_life: None,
             shown: None,
             counters,

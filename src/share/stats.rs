@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::share::gone::Wanted;
 use crate::share::letter_count::LetterCount;
 use crate::share::queues::{Queues, named};
 use crate::share::runs::length;
@@ -104,7 +105,7 @@ impl Queues {
             partition.log().check_open()?;
             let gone = inner.state.skip_to(partition.start());
             inner.counters.lost += gone;
-            self.expire(&mut inner, (partition, &stats.group), now);
+            self.end_gone(&mut inner, (partition, &stats.group), (Wanted::TakenOut, now));
             let (figures, counters) = (inner.state.figures(), inner.counters);
             let end = partition.end();
             let (mut unfinished, mut first) =

@@ -374,3 +374,22 @@ fn locks_that_figures_find_have_run_out_are_told() {
     assert_eq!(told.load(Ordering::SeqCst), 1);
     drop(out);
 }
+
+/// Whoever waits knows the end that the lock had.
+#[test]
+fn a_worker_waited_for_the_end_of_a_lock_that_had_been_cut_short() {
+    let world = World::new(1);
+    world.send(&["a"]);
+    let mut worker = world.worker();
+    let message = take(&mut worker, 1).remove(0);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| worker.take(1, Duration::from_secs(20)).unwrap().len());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!waiting.is_finished());
+        message.renew_for(Duration::ZERO).unwrap();
+        let began = std::time::Instant::now();
+        assert_eq!(waiting.join().unwrap(), 1);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+    assert!(matches!(message.ack(), Err(Error::LockLost { .. })));
+}

@@ -38,6 +38,24 @@ fn a_message_that_was_erased_while_it_was_out_leaves_no_letter() {
     }
 }
 
+#[test]
+fn a_letter_that_was_taken_before_its_key_was_erased_put_the_record_back_into_the_topic() {
+    for is_sent_back in [true, false] {
+        let world = World::new(1);
+        given_up(&world.store, "one", None);
+        let mut letters = world.store.dead_letters("jobs", "one").unwrap();
+        let letter = letters.take(9).unwrap().remove(0);
+        world.store.erase("jobs", "alice").unwrap();
+        let done = if is_sent_back { letters.send_back(letter) } else { letters.discard(letter) };
+        assert_eq!(matches!(done, Err(Error::LockLost { .. })), is_sent_back, "{done:?}");
+        assert_eq!(world.values("jobs"), [""; 0]);
+        world.pass(31);
+        assert!(letters.take(9).unwrap().is_empty());
+        let queues = world.store.stats().unwrap().queues;
+        assert!(queues.iter().all(|queue| (queue.waiting, queue.locked, queue.delayed) == (0, 0, 0)));
+    }
+}
+
 /// The topic is not opened in this life, and has its letters in the next.
 #[test]
 fn an_erasure_said_nothing_of_letters_in_a_topic_that_could_not_be_opened() {

@@ -296,7 +296,7 @@ fn a_message_as_large_as_may_be_is_sent_back_and_none_grows_by_it() {
         let messages = take(&mut worker, 2);
         assert_eq!(values(&messages), [large.as_str(), "small"]);
         assert_eq!(messages[0].headers, []);
-        assert!(messages[1].headers.len() <= 1);
+        assert!(messages[1].headers.len() <= 2);
         messages.into_iter().for_each(|message| message.reject("bad").unwrap());
         assert_eq!(world.store.dead_letters("large", "workers").unwrap().redrive(2).unwrap(), 2);
     }
@@ -322,7 +322,7 @@ fn headers_that_are_named_like_a_letters_own_are_sent_back_with_their_message() 
             assert_eq!((letter.record().headers.clone(), letter.offset), (sent.clone(), 0), "{name}");
             letters.send_back(letter).unwrap();
             let back = take(&mut worker, 9).remove(0);
-            assert_eq!(back.headers.split_last().unwrap().1, sent, "{name}");
+            assert_eq!(back.headers[..back.headers.len() - 2], sent, "{name}");
         }
     }
 }
@@ -343,7 +343,7 @@ fn a_letter_that_is_a_message_itself_keeps_what_it_says_when_it_is_sent_back() {
     assert!(letters.take(9).unwrap().iter().all(|letter| letter.is_whole() && letter.topic == own));
     assert_eq!(letters.redrive(9).unwrap(), 2);
     let back = take(&mut mailer, 9);
-    let kept: Vec<_> = back.iter().map(|back| back.headers.split_last().unwrap().1.to_vec()).collect();
+    let kept: Vec<_> = back.iter().map(|back| back.headers[..back.headers.len() - 2].to_vec()).collect();
     assert_eq!(kept, said);
     // It is for the mailer alone.
     let left = world.store.dead_letters("jobs", "workers").unwrap().take(9).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{CleanupPolicy, DeadLetters, Durability, Record, Store, TopicConfig};
+use annals::{CleanupPolicy, DeadLetters, Durability, Error, Record, Store, TopicConfig, WhenFull};
 use annals_testing::{Image, MemoryFileSystem};
 
 use crate::letters_left::is_gone;
@@ -221,4 +221,29 @@ fn redriving_passes_over_the_letters_of_deleted_topics() {
     let left = letters.take(200).unwrap();
     assert_eq!(left.len(), 150);
     left.into_iter().for_each(|letter| assert!(is_gone(letters.send_back(letter))));
+}
+
+/// Its name is as long as that of a group may be, and a little shorter.
+#[test]
+fn a_queue_of_a_group_with_a_name_so_long_that_its_letters_had_none_gave_nothing_up() {
+    let world = World::new(1);
+    let longest = 32_767 - 1 - "jobs".len();
+    for (bytes, is_one) in [(32_767, false), (longest + 1, false), (longest, true), (1, true)] {
+        let group = "g".repeat(bytes);
+        let built = world.store.queue_builder("jobs", &group).build();
+        let limited = world.store.enqueuer_builder("jobs").limit(&group, 1, WhenFull::Fail).build();
+        let letters = world.store.dead_letters("jobs", &group);
+        for refused in [built.as_ref().err(), limited.as_ref().err(), letters.as_ref().err()] {
+            let is_refused = matches!(refused, Some(Error::InvalidName { kind: "group", .. }));
+            assert_eq!((is_refused, refused.is_some()), (!is_one, !is_one), "{bytes}: {refused:?}");
+        }
+        let Ok(mut worker) = built else { continue };
+        world.send(&["a"]);
+        let messages = take(&mut worker, 9);
+        assert!(!messages.is_empty());
+        messages.into_iter().for_each(|message| message.reject("no").unwrap());
+        let mut letters = world.store.dead_letters("jobs", &group).unwrap();
+        letters.take(1).unwrap().into_iter().for_each(|letter| letters.send_back(letter).unwrap());
+        assert_eq!(take(&mut worker, 9).len(), 1, "{bytes}: it came back");
+    }
 }

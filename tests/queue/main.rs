@@ -28,6 +28,8 @@ mod forgotten;
 #[path = "../common/fragile_clock.rs"]
 mod fragile_clock;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod ids_beside;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{CleanupPolicy, QueueBuilder, Record, TopicConfig};
+use annals::{CleanupPolicy, QueueBuilder, Record, TopicConfig, WhenFull};
 
 use crate::world::{World, all, done, take, values};
 
@@ -131,4 +131,43 @@ fn what_an_earlier_look_has_passed_over_is_done_after_an_open() {
     let next = world.killed();
     let queues = next.store.stats().unwrap().queues;
     assert_eq!(queues.iter().find(|queue| queue.group == "workers").unwrap().waiting, 0);
+}
+
+/// The worker of the group that it was sent back for passes it on, headers and all.
+#[test]
+fn a_message_that_was_sent_back_and_passed_on_into_another_topic_was_nobodys_there() {
+    let world = World::new(1);
+    world.store.create_topic("audit", TopicConfig::new()).unwrap();
+    world.send(&["a"]);
+    let mut others = world.store.queue("jobs", "others").unwrap();
+    let mut worker = world.worker();
+    for round in 0..2 {
+        take(&mut others, 9).remove(0).reject("not now").unwrap();
+        assert_eq!(world.store.dead_letters("jobs", "others").unwrap().redrive(9).unwrap(), 1, "{round}");
+    }
+    let out = take(&mut others, 9);
+    let mine: Vec<_> = out[0].headers.iter().map(|header| header.key.as_str()).collect();
+    assert_eq!(
+        mine,
+        ["annals.redrive.topic.id", "annals.redrive.group"],
+        "once, however often it was sent back"
+    );
+    world.store.producer().send(Record::from(&*out[0]).topic("audit")).unwrap();
+    let limited = world.store.enqueuer_builder("audit").limit("auditors", 1, WhenFull::Fail);
+    assert!(limited.build().unwrap().send(Record::new().value("b")).is_err(), "one waits there");
+    let mut auditors = world.store.queue("audit", "auditors").unwrap();
+    assert_eq!(values(&take(&mut auditors, 9)), ["a"]);
+    // Where it was sent back others still pass over it.
+    assert_eq!(values(&take(&mut worker, 9)), ["a"], "the first of them, which was sent to all");
+}
+
+/// Its record says the group alone.
+#[test]
+fn what_earlier_versions_have_sent_back_is_for_its_group_in_whichever_topic() {
+    let world = World::new(1);
+    for group in ["others", "workers"] {
+        let record = Record::to("jobs").value(group).header("annals.redrive.group", group);
+        world.store.producer().send(record).unwrap();
+    }
+    assert_eq!(values(&all(world.builder())), ["workers"]);
 }

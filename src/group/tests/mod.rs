@@ -3,3 +3,4 @@
 mod claims;
 mod consumed;
 mod spool_file;
+mod spool_read;

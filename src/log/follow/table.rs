@@ -208,7 +208,9 @@ impl Log {
         if let Some(number) = number {
             Self::renumber(known, number);
         }
+        let thinned = before.thinned_in(&list);
         *self.segments.write() = list;
+        thinned.into_iter().for_each(|place| self.thinned.note(place));
         known.basis = basis;
         self.watchers.raise();
     }

@@ -20,6 +20,7 @@ use crate::log::producers::clearing::Clearing;
 use crate::log::producers::table::ProducerTable;
 use crate::log::segment_list::SegmentList;
 use crate::log::signal::Watchers;
+use crate::log::thinned::Thinned;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
 use crate::log::write::next_offset::NextOffset;
@@ -145,6 +146,7 @@ impl Log {
             reclaimed_bytes: AtomicU64::new(0),
             skipped_offsets: AtomicU64::new(0),
             rewrites: AtomicU64::new(0),
+            thinned: Thinned::default(),
             upkeeps: Arc::default(),
             keys: KeyUpkeep::default(),
             holds: AtomicUsize::new(0),

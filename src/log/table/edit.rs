@@ -156,6 +156,7 @@ impl Log {
         let list = Arc::new(list);
         let known = self.segment_list();
         let takes_out = known.missing_in(&list).next().is_some() || known.start() < list.start();
+        let thinned = known.thinned_in(&list);
         drop(known);
         // Before readers can meet what is there instead, and after it: whoever takes the count in between has the list of before, and is
         // to know that there is another one.
@@ -166,6 +167,8 @@ impl Log {
         if takes_out {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
+        // After it alone: whoever looks again when it is told meets what stands there now.
+        thinned.into_iter().for_each(|place| self.thinned.note(place));
         before.missing_in(&list).for_each(|segment| segment.leave());
         self.watchers.raise();
     }

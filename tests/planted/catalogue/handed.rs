@@ -62,8 +62,8 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "locks-that-figures-find-over-are-told-to-nobody",
-        file: "src/share/stats.rs",
-        good: "self.expire(&mut inner, (partition, &stats.group), now);",
+        file: "src/share/gone.rs",
+        good: "self.expire(inner, (partition, group), now);",
         bad: "inner.state.expire(now);",
         caught_by: &[tests("queue", &["answers::locks_that_figures"])],
     },

@@ -24,8 +24,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "parts-of-an-upkeep-wait-for-each-other",
         file: "src/store/failures.rs",
-        good: "Self { place: place.clone(), deleted: None, of }",
-        bad: "Self { place: place.clone(), deleted: None, of: of.min(Upkeep::Retention) }",
+        good: "Self { place: place.clone(), part: Part::Upkeep(of) }",
+        bad: "Self { place: place.clone(), part: Part::Upkeep(of.min(Upkeep::Retention)) }",
         caught_by: &[UPKEEP, tests("lib", &["store::failures::"])],
     },
     Bug {
@@ -90,6 +90,41 @@ pub(super) const BUGS: &[Bug] = &[
         good: "Ok(()) => removed.gone.push(*base),",
         bad: "Ok(()) => removed.gone = bases.to_vec(),",
         caught_by: &[LEFT],
+    },
+    Bug {
+        name: "compaction-wants-room-for-all-that-it-reads",
+        file: "src/log/compaction/rewrite.rs",
+        good: "Err(error) if error.is_disk_full() => true,",
+        bad: "Err(error) if error.is_disk_full() && bytes == 0 => true,",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "compaction-takes-the-last-room",
+        file: "src/segment/new_segment.rs",
+        good: "        if self.is_scarce {\n",
+        bad: "        if self.is_scarce && self.buffer.is_empty() {\n",
+        caught_by: &[LEFT],
+    },
+    Bug {
+        name: "room-of-index-files-is-tried-once",
+        file: "src/log/retain/removal.rs",
+        good: "const PARTS: usize = 4;",
+        bad: "const PARTS: usize = 1;",
+        caught_by: &[tests("lib", &["log::tests::removal::a_deletion_on_a_full_disk_failed"])],
+    },
+    Bug {
+        name: "full-disk-is-asked-for-space-ahead-by-each-append",
+        file: "src/segment/ahead.rs",
+        good: "self.silent_to = end + UNASKED;",
+        bad: "self.silent_to = 0;",
+        caught_by: &[tests("lib", &["segment::ahead::", "segment::tests::room::"])],
+    },
+    Bug {
+        name: "step-that-was-refused-is-asked-for-at-once-again",
+        file: "src/segment/ahead.rs",
+        good: "const GRANTS: u32 = 8;",
+        bad: "const GRANTS: u32 = 1;",
+        caught_by: &[tests("lib", &["segment::ahead::"])],
     },
     Bug {
         name: "retention-copies-the-tail-first",
