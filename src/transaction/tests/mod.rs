@@ -1,5 +1,6 @@
 //! Transactions without a store around them: who takes part, what has to hold, what fails.
 
+mod claims;
 mod conditions;
 mod deciding;
 mod failing;

@@ -66,14 +66,14 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/group/endings.rs",
         good: "        if untaken.goes_back {\n",
         bad: "        if untaken.goes_back && untaken.done.len() == usize::MAX {\n",
-        caught_by: &[tests("lib", &["group::tests::claims::"])],
+        caught_by: &[tests("lib", &["transaction::tests::claims::"])],
     },
     Bug {
         name: "a-transaction-that-is-over-renews-its-claim",
         file: "src/group/endings.rs",
         good: "        is_current\n    }",
         bad: "        is_current || cfg!(unix)\n    }",
-        caught_by: &[tests("lib", &["group::tests::claims::"])],
+        caught_by: &[tests("lib", &["transaction::tests::claims::"])],
     },
     Bug {
         name: "whoever-is-beyond-the-end-while-others-write-is-within",
