@@ -133,9 +133,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "times-above-the-header-s-believed",
-        file: "src/log/check/verify.rs",
-        good: "if time > header.max_timestamp {",
-        bad: "if time > header.max_timestamp && count > 1 {",
+        file: "src/log/adopt/inspect.rs",
+        good: "    if time <= most {",
+        bad: "    if time <= most || cfg!(unix) {",
         caught_by: &[ADOPT],
     },
     Bug {

@@ -212,8 +212,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "failed-write-keeps-its-offsets",
         file: "src/log/write/accumulator.rs",
-        good: "        self.next_offset = next_offset;\n        if let Some((first, last)) = lost {",
-        bad: "        let _ = next_offset;\n        if let Some((first, last)) = lost {",
+        good: "        self.next_offset.set(next_offset);\n        if let Some((first, last)) = lost",
+        bad: "        if let Some((first, last)) = lost",
         caught_by: &[DURABILITY, PARTITION],
     },
     Bug {
