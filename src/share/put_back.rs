@@ -49,11 +49,15 @@ impl Queue {
                 written.map_err(|error| self.explain(place, error))?;
             }
         }
+        let before = inner.state.unfinished();
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);
             inner.state.put_back(batch);
         }
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
+        if inner.state.unfinished() < before {
+            self.queues.room.raise();
+        }
         drop(inner);
         self.watchers.raise();
         if unwritten == Unwritten::Stands {
