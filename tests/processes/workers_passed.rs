@@ -190,9 +190,8 @@ fn what_was_erased_and_ended_elsewhere_was_waited_for_by_the_next_owner() {
     drop((second, worker, reader));
 }
 
-/// The owner has looked for what it knew before it takes in what was done elsewhere.
 #[test]
-fn a_fold_brought_back_what_was_erased_where_the_owner_had_looked_for_it() {
+fn a_limit_of_the_owner_counts_no_message_that_was_erased_before_a_fold() {
     let (_dir, store, reader, worker, second) = with_one_delayed();
     let limited = || {
         let builder = store.enqueuer_builder(ORDERS).limit(GROUP, 2, annals::WhenFull::Fail);

@@ -182,7 +182,7 @@ fn a_letter_whose_place_could_not_be_read_put_an_erased_record_back_into_the_top
 
 /// As many as there are.
 #[test]
-fn an_erasure_beside_a_worker_that_rejects_all_it_is_sent_never_ended() {
+fn an_erasure_beside_a_worker_that_rejects_all_it_is_sent_ends() {
     let world = World::new(1);
     given_up(&world.store, "one", None);
     let is_over = AtomicBool::new(false);
