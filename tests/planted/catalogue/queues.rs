@@ -51,7 +51,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "message-that-was-erased-keeps-its-delay",
         file: "src/share/gone.rs",
-        good: "_ => self.finish(from, to, DeliveryState::Archived),",
+        good: "_ => self.end_as_gone(from, to),",
         bad: "_ => {}",
         caught_by: &[tests(
             "queue",
