@@ -101,11 +101,16 @@ impl Queue {
         // Also where a panic comes by in the middle: some are handed out again by then.
         let _told = Otherwise::new(|| in_drop(|| self.tell_of_released()));
         let (mut inner, now) = self.enter(place)?;
+        let before = inner.state.unfinished();
         let mut outcome = Ok(());
         in_drop_each(offsets, |offset| {
             let released = self.release_one(place, &mut inner, ((*offset, delay), reason), (lock, now));
             outcome = std::mem::replace(&mut outcome, Ok(())).and(released);
         });
+        if inner.state.unfinished() < before {
+            // Of what came back some has no record any more, or was given up.
+            self.queues.room.raise();
+        }
         outcome
     }
 

@@ -298,7 +298,8 @@ impl DeadLetters {
         let producer = self.queues.producer.clone();
         let durability = self.worker.as_ref().map(Worker::durability).unwrap_or_default();
         let builder = TransactionBuilder::new(self.queues.transactions()?, producer, &self.name.name);
-        let mut tx = builder.durability(durability).begin()?;
+        // One that was erased is found out before anything is written. What it sends is in memory already.
+        let mut tx = builder.durability(durability).buffer_bytes(usize::MAX).begin()?;
         let back = Record::from(&record).timestamp(self.queues.clock.now());
         let topic_id = format!("{:032x}", target.topic_id());
         let mut for_one = [sent_back::say(back.clone(), (&topic_id, &group))];

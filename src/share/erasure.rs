@@ -9,30 +9,47 @@ use crate::share::burial::may_be_own;
 use crate::share::holds::Holds;
 use crate::share::letter::letter_key;
 use crate::share::queues::{Queues, named};
+use crate::share::settings::Settings;
 use crate::share::slot::Slot;
 use crate::topic::{Partition, RecordRef, Topic, unless_deleted};
 use crate::types::Offset;
 
+/// So often it goes through all of it at most.
+const MOST_PASSES: usize = 3;
+
 impl Queues {
     /// Takes all records of a key out of what is held for later, out of the topic, and out of the dead letters of its queues: out of all of it,
-    /// whatever fails.
+    /// whatever fails. Once more where letters were sent back meanwhile.
     pub(crate) fn erase(&self, holds: &Arc<Holds>, topic: &str, key: &[u8]) -> Result<Vec<EraseReport>> {
         let topic = self.topics.get(topic)?;
         // What is moved meanwhile goes the same way: from what is held to the topic, from there to the letters.
         let of_held = holds.take_out(&topic, &|other| other == key);
+        let mut before = self.sent_back_of(&topic);
         let (of_topic, of_letters) = self.erase_here(&topic, key);
-        let ((_, of_held), of_topic, mut of_letters) = (of_held?, of_topic?, of_letters?);
-        of_letters.retain(had_some);
+        let ((_, of_held), of_topic, of_letters) = (of_held?, of_topic?, of_letters?);
         let mut reports: Vec<_> = of_held.into_iter().filter(had_some).chain(of_topic).collect();
-        // And back, where a letter of these was just being sent.
-        while !of_letters.is_empty() {
-            reports.append(&mut of_letters);
-            let (of_topic, letters) = self.erase_here(&topic, key);
-            reports.extend(of_topic?.into_iter().filter(had_some));
-            of_letters = letters?;
-            of_letters.retain(had_some);
+        reports.extend(of_letters.into_iter().filter(had_some));
+        for _ in 1..MOST_PASSES {
+            let sent_back = self.sent_back_of(&topic);
+            if sent_back == before {
+                break;
+            }
+            before = sent_back;
+            let (of_topic, of_letters) = self.erase_here(&topic, key);
+            reports.extend(of_topic?.into_iter().chain(of_letters?).filter(had_some));
         }
         Ok(reports)
+    }
+
+    fn sent_back_of(&self, topic: &Topic) -> u64 {
+        self.sent_back.lock().get(topic.name()).copied().unwrap_or(0)
+    }
+
+    /// A transaction has sent a letter of such a queue back, or may have: whoever is erasing looks through the topic again.
+    pub(super) fn note_sent_back(&self, of: &Settings) {
+        if let Some(topic) = &of.letters_of {
+            *self.sent_back.lock().entry(Arc::clone(topic)).or_default() += 1;
+        }
     }
 
     /// Once out of the topic, and then out of the letters, whatever fails.

@@ -240,6 +240,7 @@ impl Queues {
         if stored(&next) != stored(&inner.state) {
             let update = update(steps.start, steps.batches());
             self.states.write_folded(&place.slot, inner, (update, self.clock.now()))?;
+            inner.known = inner.known.after_fold();
         }
         inner.state = next;
         (inner.reader, inner.prepared_for, inner.is_searched) = (None, 0, false);

@@ -49,11 +49,29 @@ impl Known {
             (Self::Nothing, Wanted::TakenOut) => (None, Self::Since(number)),
         }
     }
+
+    /// What another process has done came to it, so that some of it may have been rewritten before it was known here.
+    pub(super) fn after_fold(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Since(_) | Self::All(_) => Self::Since(0),
+        }
+    }
+
+    /// Whether a record that was there may be gone, as the place could not be read since.
+    fn is_unread(self, partition: &Partition, offset: Offset) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Since(known) | Self::All(known) => {
+                partition.log().thinned_since(known).is_some_and(|place| place.contains(&offset))
+            }
+        }
+    }
 }
 
 impl Queues {
     /// Ends what waits of a state and is not in the log any more, and lets go of what is over by now. What is out ends when it comes back. What cannot be read is taken for
-    /// there. Whoever waits for room is told.
+    /// there until the next call, which looks again. Whoever waits for room is told.
     pub(super) fn end_gone(
         &self,
         inner: &mut SlotInner,
@@ -62,9 +80,12 @@ impl Queues {
     ) {
         let before = inner.state.unfinished();
         let (place, known) = inner.known.next(partition, wanted);
-        let gone = place.map(|place| missing(partition, inner.state.remembered_in(&place)));
-        gone.into_iter().flatten().for_each(|(first, last)| inner.state.note_gone(first, last));
-        inner.known = known;
+        let ranges = place.map(|place| inner.state.remembered_in(&place)).unwrap_or_default();
+        let (gone, read) = missing(partition, ranges);
+        gone.into_iter().for_each(|(first, last)| inner.state.note_gone(first, last));
+        if read.is_ok() {
+            inner.known = known;
+        }
         self.expire(inner, (partition, group), now);
         if inner.state.unfinished() < before {
             self.room.raise();
@@ -72,10 +93,22 @@ impl Queues {
     }
 }
 
-/// What of these ranges, which are in order, has no record.
-fn missing(partition: &Partition, ranges: Vec<(Offset, Offset)>) -> Vec<(Offset, Offset)> {
-    let mut gone = Vec::new();
-    let Some((first, _)) = ranges.first() else { return gone };
+impl SlotInner {
+    /// Whether a message that is out has no record any more; an error where that may be so, and the place cannot be read.
+    pub(super) fn is_gone(&mut self, partition: &Partition, offset: Offset) -> Result<bool> {
+        if self.known.is_unread(partition, offset) {
+            let (gone, read) = missing(partition, vec![(offset, offset)]);
+            gone.into_iter().for_each(|(first, last)| self.state.note_gone(first, last));
+            read?;
+        }
+        Ok(self.state.gone.has(offset))
+    }
+}
+
+/// What of these ranges, which are in order, has no record, and the first failure: the others are looked at all the same.
+fn missing(partition: &Partition, ranges: Vec<(Offset, Offset)>) -> (Vec<(Offset, Offset)>, Result<()>) {
+    let (mut gone, mut read) = (Vec::new(), Ok(()));
+    let Some((first, _)) = ranges.first() else { return (gone, read) };
     let reader = Reader::new(Arc::clone(partition.log()), *first, Visibility::Written, OnDamage::Fail);
     // What is not decided is there.
     let mut reader = reader
@@ -83,11 +116,12 @@ fn missing(partition: &Partition, ranges: Vec<(Offset, Offset)>) -> Vec<(Offset,
         .isolation(Isolation::ReadUncommitted)
         .at_end(AtEnd::WaitsForNobody);
     for (first, last) in ranges {
-        // What cannot be read, and what is behind it, is looked at when it is to be handed out.
-        let Ok(found) = missing_in(&mut reader, partition, (first, last)) else { break };
-        gone.extend(found);
+        match missing_in(&mut reader, partition, (first, last)) {
+            Ok(found) => gone.extend(found),
+            Err(error) => read = read.and(Err(error)),
+        }
     }
-    gone
+    (gone, read)
 }
 
 fn missing_in(
@@ -146,15 +180,20 @@ impl SharePartition {
             match run.state {
                 RunState::Acquired(_) | RunState::Delayed(Timestamp::MAX) => self.gone.insert((from, to)),
                 state if state.is_final() || state == RunState::Owed => {}
-                _ => self.finish(from, to, DeliveryState::Archived),
+                _ => self.end_as_gone(from, to),
             }
         }
+    }
+
+    fn end_as_gone(&mut self, first: Offset, last: Offset) {
+        self.finish(first, last, DeliveryState::Archived);
+        self.untold.insert((first, last));
     }
 
     /// What of these has come back and has no record any more is done.
     pub(super) fn end_gone(&mut self, first: Offset, last: Offset) {
         for (from, to) in self.gone.within((first, last)) {
-            self.finish(from, to, DeliveryState::Archived);
+            self.end_as_gone(from, to);
         }
     }
 }

@@ -136,7 +136,7 @@ impl Participant for Answers {
             let Some((first, _)) = messages.first() else { continue };
             let Delivery { queue, place, .. } = &**first;
             let (mut inner, now) = queue.enter_one_more(place)?;
-            let batches = batches_of(&inner, messages, now)?;
+            let batches = batches_of(&mut inner, messages, now)?;
             let (entry, accounts) = self.queues.states.entry(&place.slot, &mut inner, (&batches, now))?;
             entries.push(entry);
             let last: Option<Offset> = batches.iter().map(|batch| batch.last).max();
@@ -159,11 +159,12 @@ impl Participant for Answers {
 }
 
 /// What is written of the messages, if all of them are held.
-fn batches_of(inner: &SlotInner, messages: &[Held], now: Timestamp) -> Result<Vec<StateBatch>> {
+fn batches_of(inner: &mut SlotInner, messages: &[Held], now: Timestamp) -> Result<Vec<StateBatch>> {
     let mut batches = Vec::new();
     for (delivery, offset) in messages {
         // What is sent back is in the transaction, and would be back though it was erased.
-        if delivery.queue.settings.letters_of.is_some() && inner.state.gone.has(*offset) {
+        let is_letter = delivery.queue.settings.letters_of.is_some();
+        if is_letter && inner.is_gone(&delivery.place.partition, *offset)? {
             return Err(lock_lost(&delivery.place, inner, *offset));
         }
         if let Some(offset) = done(inner, (delivery.lock, now), &[*offset], &mut batches) {
@@ -183,6 +184,10 @@ impl Prepared for HeldSlots<'_> {
         let transaction = contribution.written_in.transaction();
         for HeldSlot { delivery, mut inner, batches, now, accounts } in slots {
             let queue = &delivery.queue;
+            if outcome != Outcome::Aborted {
+                // As long as the state is held.
+                queue.queues.note_sent_back(&queue.settings);
+            }
             match outcome {
                 Outcome::Applied => {
                     let before = Freedom::of(&inner);

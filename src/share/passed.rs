@@ -1,8 +1,10 @@
 //! What a queue elsewhere passes over with no message behind it: ends of transactions, what was aborted, what was sent back for another group,
 //! what is not there.
 
+use crate::format::StateBatch;
 use crate::share::look::PASSED_OVER;
 use crate::share::queue::{Place, Queue};
+use crate::share::ranges::Ranges;
 use crate::share::slot::{SlotInner, push};
 use crate::types::Offset;
 
@@ -17,7 +19,9 @@ impl Queue {
         inner: &mut SlotInner,
         (fresh, next): (&[(Offset, bool)], Offset),
     ) {
-        let Some((guest, files)) = self.queues.away.elsewhere() else { return };
+        if !self.queues.is_away() {
+            return;
+        }
         let mut batches = Vec::new();
         inner.state.not_noted().for_each(|range| push(&mut batches, range, PASSED_OVER));
         let mut from = inner.state.end();
@@ -26,14 +30,29 @@ impl Queue {
             from = *offset + 1;
         }
         push(&mut batches, (from, next - 1), PASSED_OVER);
-        if batches.is_empty() {
-            return;
-        }
-        // Another owner may have put messages there, in the place of what was lost: it has said that it is there before it looked at the file.
-        let is_seen = |seen: Option<u64>| seen == Some(guest.life());
-        let seen = inner.seen_life;
-        if files.write_if(&place.slot, inner, (&batches, || is_seen(seen))).unwrap_or(false) {
+        if self.write_passed_over(place, inner, &batches) {
             inner.state.noted(next);
         }
+    }
+
+    /// Tells the owner what has ended here for it has no record any more. At home it stays in memory.
+    pub(super) fn tell_gone(&self, place: &Place, inner: &mut SlotInner) {
+        let untold = inner.state.untold.within((0, Offset::MAX));
+        let mut batches = Vec::new();
+        untold.into_iter().for_each(|range| push(&mut batches, range, PASSED_OVER));
+        if !self.queues.is_away() || self.write_passed_over(place, inner, &batches) {
+            inner.state.untold = Ranges::default();
+        }
+    }
+
+    /// Says whether there was something, and it is written.
+    fn write_passed_over(&self, place: &Place, inner: &SlotInner, batches: &[StateBatch]) -> bool {
+        let Some((guest, files)) = self.queues.away.elsewhere() else { return false };
+        if batches.is_empty() {
+            return false;
+        }
+        // Another owner may have put messages there, in the place of what was lost: it has said that it is there before it looked at the file.
+        let is_seen = || inner.seen_life == Some(guest.life());
+        files.write_if(&place.slot, inner, (batches, is_seen)).unwrap_or(false)
     }
 }

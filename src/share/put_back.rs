@@ -28,11 +28,15 @@ impl Queue {
             let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
             written.map_err(|error| self.explain(place, error))?;
         }
+        let before = inner.state.unfinished();
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);
             inner.state.put_back(batch);
         }
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
+        if inner.state.unfinished() < before {
+            self.queues.room.raise();
+        }
         drop(inner);
         self.watchers.raise();
         if self.settings.counts_written && self.settings.durability == Durability::Disk {

@@ -125,6 +125,9 @@ impl Queue {
         let gone = inner.state.skip_to(place.partition.start());
         inner.counters.lost += gone;
         self.queues.end_gone(&mut inner, (&place.partition, &self.group), (Wanted::TakenOut, now));
+        if !inner.state.untold.is_empty() {
+            self.tell_gone(place, &mut inner);
+        }
         Ok((inner, now))
     }
 

@@ -63,6 +63,8 @@ pub(crate) struct Queues {
     pub(super) letter_counts: Mutex<HashMap<SlotName, LetterCount>>,
     /// The numbers of the names under which letters are sent back now.
     pub(super) redriving: Mutex<BTreeSet<u64>>,
+    /// How many transactions have sent letters back, by the names of the topics they are of. Held for a moment alone.
+    pub(super) sent_back: Mutex<BTreeMap<Arc<str>, u64>>,
     /// Senders that wait for room.
     pub(super) room: Watchers,
     /// Held by whoever deletes what is not needed any more.
@@ -143,6 +145,7 @@ impl Queues {
             gates: Mutex::default(),
             letter_counts: Mutex::default(),
             redriving: Mutex::default(),
+            sent_back: Mutex::default(),
             room: Watchers::default(),
             tidying: Mutex::default(),
             is_tidy_asked: AtomicBool::new(false),

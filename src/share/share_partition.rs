@@ -28,6 +28,8 @@ pub(super) struct SharePartition {
     pub(super) doubts: Doubts,
     /// What is out, or set aside, and has no record any more.
     pub(super) gone: Ranges,
+    /// What has ended for it has no record any more, and is written nowhere.
+    pub(super) untold: Ranges,
     last_lock: u64,
 }
 
@@ -146,6 +148,7 @@ impl SharePartition {
         self.end = self.end.max(start);
         self.doubts.end(first, start - 1);
         self.gone.remove((first, start - 1));
+        self.untold.remove((first, start - 1));
         self.leave_lanes(first, start - 1);
         self.advance();
         all.saturating_sub(below_done)
@@ -159,6 +162,7 @@ impl SharePartition {
         self.runs.clear(end, self.end);
         self.doubts.end(end, Offset::MAX);
         self.gone.remove((end, Offset::MAX));
+        self.untold.remove((end, Offset::MAX));
         (self.start, self.end, self.noted) = (self.start.min(end), end, self.noted.min(end));
         true
     }

@@ -145,7 +145,8 @@ impl Store {
     /// [`Schedule`] is to deliver there, and the dead letters of its queues. One report for each partition of the topic, and for each other
     /// partition that had some.
     ///
-    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Not reached: what a letter is sent back meanwhile; letters in a
+    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Where letters of the topic are sent back meanwhile it is all looked through once more, three times at most. Not reached: what
+    /// is sent meanwhile; what is sent back during the last of these times; letters in a
     /// [topic that was chosen](QueueBuilder::dead_letter_topic) where every group that had some there was deleted; backups,
     /// snapshots of events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
     /// had removed shortly before, until its partition is written to, or erased from. Reads all of the topic, of its dead letters,

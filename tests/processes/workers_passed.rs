@@ -157,3 +157,51 @@ fn what_was_passed_over_elsewhere_in_the_life_of_an_owner_is_not_written_in_the_
     store.producer().send(Record::to(ORDERS).value("y")).unwrap();
     assert_eq!(offsets(&take(&mut worker, 9)), [3]);
 }
+
+/// An owner with two orders, of which an attached process has the second in hand and gives the first back for long.
+fn with_one_delayed() -> (tempfile::TempDir, Store, StoreReader, Worker, annals::Message) {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(ORDERS, TopicConfig::new()).unwrap();
+    for key in ["alice", "bob"] {
+        store.producer().send(Record::to(ORDERS).key(key).value("x")).unwrap();
+    }
+    let reader = attach(dir.path());
+    let mut worker = reader.queue(ORDERS, GROUP).unwrap();
+    let mut messages = take(&mut worker, 9).into_iter();
+    messages.next().unwrap().release(Duration::from_secs(3600)).unwrap();
+    let second = messages.next().unwrap();
+    (dir, store, reader, worker, second)
+}
+
+fn counts(store: &Store) -> Vec<u64> {
+    waiting(store).into_iter().map(|(waiting, _)| waiting).collect()
+}
+
+#[test]
+fn what_was_erased_and_ended_elsewhere_was_waited_for_by_the_next_owner() {
+    let (dir, store, reader, mut worker, second) = with_one_delayed();
+    store.erase(ORDERS, "alice").unwrap();
+    assert!(take(&mut worker, 9).is_empty());
+    let copy = killed(store, dir.path());
+    let store = by_hand(copy.path()).open().unwrap();
+    store.maintain().unwrap();
+    assert_eq!(counts(&store), [1]);
+    drop((second, worker, reader));
+}
+
+#[test]
+fn a_limit_of_the_owner_counts_no_message_that_was_erased_before_a_fold() {
+    let (_dir, store, reader, worker, second) = with_one_delayed();
+    let limited = || {
+        let builder = store.enqueuer_builder(ORDERS).limit(GROUP, 2, annals::WhenFull::Fail);
+        builder.build().unwrap().send(Record::new().key("carol").value("x")).map(drop)
+    };
+    assert!(limited().is_err(), "two are there");
+    store.erase(ORDERS, "alice").unwrap();
+    store.stats().unwrap();
+    store.maintain().unwrap();
+    assert_eq!(counts(&store), [1]);
+    limited().unwrap();
+    drop((second, worker, reader));
+}

@@ -1,11 +1,12 @@
 //! Keys that are erased while messages of theirs are out, or where some of what they are in cannot be read.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use annals::io::ManualClock;
 use annals::{Error, Record, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, Times};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSystem, Times};
 
 use crate::world::{World, open_with, take, values};
 
@@ -144,4 +145,81 @@ fn letters_in_a_topic_that_could_not_be_opened_outlived_their_group_and_every_er
             assert_eq!(world.values(broken), [""; 0], "{broken}");
         }
     }
+}
+
+/// How often the place of the letter could not be read.
+#[test]
+fn a_letter_whose_place_could_not_be_read_put_an_erased_record_back_into_the_topic() {
+    for times in [Times::Once, Times::ForEver] {
+        let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
+        let store = builder.maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        given_up(&store, "one", None);
+        let mut letters = store.dead_letters("jobs", "one").unwrap();
+        let letter = letters.take(9).unwrap().remove(0);
+        store.producer().send(Record::to("jobs").key("bob").value("his")).unwrap();
+        take(&mut store.queue("jobs", "one").unwrap(), 9)
+            .into_iter()
+            .for_each(|message| message.reject("no").unwrap());
+        assert_eq!(letters.take(9).unwrap().len(), 1);
+        store.erase("jobs", "alice").unwrap();
+        let world = World { disk: memory, clock, store: store.clone() };
+        assert_eq!(world.values("jobs"), ["his"]);
+        disk.fail(&[Call::Read, Call::Map], "jobs.one.dead-0/", (0, times), Fault::Error(EIO));
+        let sent = letters.send_back(letter);
+        disk.heal();
+        match (times, &sent) {
+            (Times::ForEver, Err(Error::Io { .. })) | (Times::Once, Err(Error::LockLost { .. })) => {}
+            _ => panic!("{times:?}: {sent:?}"),
+        }
+        assert_eq!(world.values("jobs"), ["his"]);
+        world.pass(31);
+        assert_eq!(letters.take(9).unwrap().len(), 1, "bob's");
+    }
+}
+
+/// As many as there are.
+#[test]
+fn an_erasure_beside_a_worker_that_rejects_all_it_is_sent_ends() {
+    let world = World::new(1);
+    given_up(&world.store, "one", None);
+    let is_over = AtomicBool::new(false);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
+                given_up(&world.store, "one", None);
+            }
+        });
+        world.store.erase("jobs", "alice").unwrap();
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+/// The erasure is with other letters while one is sent back and its topic goes.
+#[test]
+fn a_letter_sent_back_and_dropped_between_the_looks_of_an_erasure_was_left_in_the_topic() {
+    let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+    let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
+    let store = builder.maintain_by_hand().open().unwrap();
+    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("jobs").key("bob").value("his")).unwrap();
+    take(&mut store.queue("jobs", "a").unwrap(), 9).into_iter().for_each(|it| it.reject("no").unwrap());
+    given_up(&store, "b", None);
+    let world = World { disk: memory, clock, store: store.clone() };
+    let gate = Arc::new(Gate::default());
+    disk.fail(&[Call::Read, Call::Map], "jobs.a.dead-0/", (0, Times::Once), Fault::Hold(gate.clone()));
+    std::thread::scope(|scope| {
+        let erasing = scope.spawn(|| store.erase("jobs", "alice").map(drop));
+        gate.await_arrival();
+        assert_eq!(store.dead_letters("jobs", "b").unwrap().redrive(9).unwrap(), 2);
+        store.delete_topic("jobs.b.dead").unwrap();
+        gate.open();
+        erasing.join().unwrap().unwrap();
+    });
+    assert_eq!(world.values("jobs"), ["his", "his"]);
 }

@@ -64,8 +64,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-is-passed-over-elsewhere-is-written-in-another-life",
         file: "src/share/passed.rs",
-        good: "seen == Some(guest.life())",
-        bad: "seen.is_some() || guest.life() == 0",
+        good: "inner.seen_life == Some(guest.life());",
+        bad: "inner.seen_life == Some(guest.life()) || true;",
         caught_by: &[tests("processes", &["workers_passed::what_was_passed_over_elsewhere_in"])],
     },
     Bug {

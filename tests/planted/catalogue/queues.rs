@@ -23,9 +23,16 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "letter-that-was-erased-is-sent-back",
         file: "src/share/participant.rs",
-        good: "inner.state.gone.has(*offset)",
-        bad: "inner.state.gone.has(*offset) && false",
+        good: "is_letter && inner.is_gone(&delivery.place.partition, *offset)?",
+        bad: "is_letter && inner.is_gone(&delivery.place.partition, *offset)? && false",
         caught_by: &[tests("queue", &["erased::a_letter_that_was_taken"])],
+    },
+    Bug {
+        name: "place-that-could-not-be-read-is-never-looked-at-again",
+        file: "src/share/gone.rs",
+        good: "        if read.is_ok() {\n            inner.known = known;\n        }\n",
+        bad: "        drop(read);\n        inner.known = known;\n",
+        caught_by: &[tests("queue", &["erased::a_letter_whose_place"])],
     },
     Bug {
         name: "queue-of-a-group-whose-letters-have-no-name",
@@ -44,7 +51,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "message-that-was-erased-keeps-its-delay",
         file: "src/share/gone.rs",
-        good: "_ => self.finish(from, to, DeliveryState::Archived),",
+        good: "_ => self.end_as_gone(from, to),",
         bad: "_ => {}",
         caught_by: &[tests(
             "queue",
