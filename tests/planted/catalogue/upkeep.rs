@@ -6,6 +6,8 @@ const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
 const LEFT: Tests = tests("lib", &["log::tests::left::"]);
 const BEFORE_APPEND: Tests = tests("lib", &["log::tests::before_append::"]);
 
+const FORGOTTEN: Tests = tests("crash", &["named::forgotten::"]);
+
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "roll-without-room-ends-retention",
@@ -90,6 +92,27 @@ pub(super) const BUGS: &[Bug] = &[
         good: "Ok(()) => removed.gone.push(*base),",
         bad: "Ok(()) => removed.gone = bases.to_vec(),",
         caught_by: &[LEFT],
+    },
+    Bug {
+        name: "refused-append-drops-what-is-sealed-before-the-log-is-ready",
+        file: "src/log/retain/removal.rs",
+        good: "        if policy.is_all_or_nothing {\n",
+        bad: "        if policy.is_all_or_nothing && policy.max_age.is_some() {\n",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "front-goes-though-the-snapshot-was-lost",
+        file: "src/log/retain/front.rs",
+        good: "if found.report.lost_snapshot.is_some())",
+        bad: "if found.report.lost_snapshot.is_some() && found.is_half_settled)",
+        caught_by: &[FORGOTTEN],
+    },
+    Bug {
+        name: "full-disk-takes-the-snapshot-that-stands-for-a-lost-one",
+        file: "src/log/producers/naming.rs",
+        good: "Ok(None) => snapshot_file::newest_below(&self.directory, named),",
+        bad: "Ok(None) => Ok(None),",
+        caught_by: &[FORGOTTEN],
     },
     Bug {
         name: "retention-copies-the-tail-first",
