@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use crate::consumer::commit::AtOs;
 use crate::consumer::consumer::Consumer;
 use crate::error::Result;
-use crate::log::{MOST_LOOKS, Patience};
+use crate::log::{MOST_LOOKS, Patience, once};
 use crate::topic::{Durable, Records};
 
 /// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
@@ -23,13 +23,15 @@ use crate::topic::{Durable, Records};
 #[must_use = "a future does nothing until it is polled"]
 pub struct Next<'a> {
     consumer: &'a mut Consumer,
+    is_over: bool,
 }
 
 impl Future for Next<'_> {
     type Output = Result<Records>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Records>> {
-        self.consumer.poll_next(context)
+        let this = &mut *self;
+        once(&mut this.is_over, || this.consumer.poll_next(context))
     }
 }
 
@@ -64,7 +66,7 @@ impl Consumer {
         reason = "what an iterator's `next` is to a loop, this is to a task"
     )]
     pub fn next(&mut self) -> Next<'_> {
-        Next { consumer: self }
+        Next { consumer: self, is_over: false }
     }
 
     /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.

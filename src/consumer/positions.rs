@@ -40,8 +40,10 @@ impl Consumer {
         sought
     }
 
-    /// Goes on at the first record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose start cannot be seen
-    /// stays where it is.
+    /// Goes on at the first record of every partition it reads.
+    ///
+    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store stands in an open, for all partitions together 10 seconds at most.
+    /// A partition whose start cannot be seen after that stays where it is, and this says nothing of it: [`position`](Self::position) does, and the next poll says why.
     pub fn seek_to_beginning(&mut self) {
         if !self.process.is_current() {
             return;
@@ -57,8 +59,10 @@ impl Consumer {
         }
     }
 
-    /// Continues after the last record of every partition it reads. In a [`StoreReader`](crate::StoreReader) one whose end cannot be seen
-    /// stays where it is.
+    /// Continues after the last record of every partition it reads.
+    ///
+    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store stands in an open, for all partitions together 10 seconds at most.
+    /// A partition whose end cannot be seen after that stays where it is, and this says nothing of it: [`position`](Self::position) does, and the next poll says why.
     pub fn seek_to_end(&mut self) {
         if !self.process.is_current() {
             return;

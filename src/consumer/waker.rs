@@ -33,6 +33,9 @@ impl ConsumerWaker {
     }
 
     /// Ends the poll that waits now, or the next one that finds no records. It returns none.
+    ///
+    /// Wakes do not add up: however many there were, they end one poll. None is lost: one that came when no poll was waiting, as after a
+    /// [`next`](Consumer::next) that was dropped while it was pending, or beside records, ends the next poll that finds none.
     pub fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.signal.raise();

@@ -399,8 +399,9 @@ pub enum Error {
         pid: Option<u32>,
     },
 
-    /// The store was closed.
-    #[error("store {} is closed", path.display())]
+    /// The store was closed; or, of what a [`StoreReader`](crate::StoreReader) has made, all clones of that one were dropped: its consumers and workers end with
+    /// it, whether the store is open in its owner or not.
+    #[error("store {} is closed, or the StoreReader by which it was read was dropped", path.display())]
     StoreClosed {
         /// The store's directory.
         path: PathBuf,

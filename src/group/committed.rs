@@ -173,6 +173,12 @@ impl Committed {
         self.groups.keys()
     }
 
+    /// The group of that name, if it has committed, or all.
+    pub(super) fn groups_named<'a>(&'a self, name: Option<&'a str>) -> impl Iterator<Item = &'a Arc<str>> {
+        let one = name.and_then(|name| self.groups.get_key_value(name)).map(|(group, _)| group);
+        one.into_iter().chain(self.groups.keys().filter(move |_| name.is_none()))
+    }
+
     /// Everything: group, partition, commit.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &TopicPartition, &Commit)> {
         self.groups

@@ -80,9 +80,9 @@ impl Groups {
     /// what was committed before them holds then.
     fn consumed_elsewhere(&self, partition: &Partition) -> Result<Consumed> {
         let place = partition.topic_partition();
-        let changes = self.spooled()?.into_iter().filter(|change| change.place == *place);
-        let commits = changes.filter_map(|change| change.commit).filter(|commit| commit.is_for(partition));
-        Ok(commits.map(|commit| commit.at.offset).min().map_or(Consumed::Nobody, Consumed::Below))
+        let Some(spooled) = self.spooled()? else { return Ok(Consumed::Nobody) };
+        let lowest = spooled.read.lowest(place, partition.topic_id());
+        Ok(lowest.map_or(Consumed::Nobody, Consumed::Below))
     }
 
     /// The offset below which every group has read the partition, the largest there is where no group reads it; `None` where one has

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::group::committed::{Commit, Committed};
 use crate::group::groups::Groups;
-use crate::group::spool::Spool;
+use crate::group::spool::{Spool, Spooled};
+use crate::group::spool_read::Seen;
 use crate::io::Clock;
 use crate::topic::{Ledger, OFFSETS, Partition, Replay, Topics};
 use crate::types::Offset;
@@ -13,6 +14,15 @@ use crate::types::Offset;
 /// How far the records of commits were read.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
+    until: Until,
+    /// What was read of the spool is laid over them, and nothing else.
+    is_laid: bool,
+    /// Some are of topics that were not there by their names.
+    has_unnamed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Until {
     /// The topic's id, and how often something was taken out of it.
     of: Option<(u128, u64)>,
     next: Offset,
@@ -22,7 +32,7 @@ pub(super) struct Replayed {
 struct News {
     found: Found,
     /// How far it was read by that.
-    replayed: Replayed,
+    until: Until,
 }
 
 enum Found {
@@ -33,12 +43,12 @@ enum Found {
 }
 
 impl News {
-    fn read(partition: &Partition, before: &Replayed) -> Result<Self> {
+    fn read(partition: &Partition, before: &Until) -> Result<Self> {
         let of = Some((partition.topic_id(), partition.log().rewrites()));
         let is_same = before.of == of;
         let (mut anew, mut since) = (Committed::default(), Vec::new());
-        let mut replayed = Replayed { of, next: if is_same { before.next } else { 0 } };
-        let mut reader = partition.walk(replayed.next..Offset::MAX)?;
+        let mut until = Until { of, next: if is_same { before.next } else { 0 } };
+        let mut reader = partition.walk(until.next..Offset::MAX)?;
         loop {
             let records = reader.fetch()?;
             if records.is_empty() {
@@ -53,10 +63,14 @@ impl News {
                     drop(anew.replay(key, value));
                 }
             }
-            replayed.next = reader.position();
+            until.next = reader.position();
         }
         let found = if is_same { Found::Since(since) } else { Found::Anew(anew) };
-        Ok(Self { found, replayed })
+        Ok(Self { found, until })
+    }
+
+    fn is_nothing(&self) -> bool {
+        matches!(&self.found, Found::Since(records) if records.is_empty())
     }
 }
 
@@ -81,24 +95,36 @@ impl Groups {
         let mut committed = self.committed.lock();
         // First: what is taken out of there meanwhile was put into the topic before.
         let spooled = self.spooled()?;
+        // Where the look fails below, the next one lays all of it over.
+        let was_laid = std::mem::take(&mut replayed.is_laid);
         let news = match self.topics.get(OFFSETS.name) {
-            Ok(topic) => Some(News::read(&topic.partition(0)?, &replayed)?),
+            Ok(topic) => Some(News::read(&topic.partition(0)?, &replayed.until)?),
             // Nothing was committed yet, or nothing was folded.
             Err(Error::UnknownTopic { .. }) => None,
             Err(error) => return Err(error),
         };
         // From here on nothing fails: a look that cannot see leaves what was seen before.
-        // What was laid over the topic may be older than what it has by now, and is in the spool no more.
-        committed.uncover();
-        if let Some(news) = news {
-            self.take_in(news, (&mut replayed, &mut committed));
+        let is_as_it_was = was_laid && !replayed.has_unnamed && news.as_ref().is_none_or(News::is_nothing);
+        match &spooled {
+            Some(Spooled { seen: Seen::Since(since), .. }) if is_as_it_was => {
+                since.commits().for_each(|change| committed.cover(change.clone()));
+            }
+            _ => {
+                // What was laid over the topic may be older than what it has by now, and is in the spool no more.
+                committed.uncover();
+                if let Some(news) = news {
+                    self.take_in(news, (&mut replayed, &mut committed));
+                }
+                let all = spooled.iter().flat_map(|spooled| spooled.read.commits());
+                all.for_each(|change| committed.cover(change.clone()));
+            }
         }
-        spooled.into_iter().for_each(|change| committed.cover(change));
+        replayed.is_laid = true;
         Ok(())
     }
 
     fn take_in(&self, news: News, (replayed, committed): (&mut Replayed, &mut Committed)) {
-        *replayed = news.replayed;
+        replayed.until = news.until;
         match news.found {
             Found::Anew(found) => *committed = found,
             Found::Since(records) => {
@@ -107,15 +133,15 @@ impl Groups {
                 }
             }
         }
-        let unnamed: Vec<_> = committed
-            .iter()
-            .filter(|(_, _, commit)| !commit.names_id)
+        let unnamed = || committed.iter().filter(|(_, _, commit)| !commit.names_id);
+        let named: Vec<_> = unnamed()
             .filter_map(|(group, place, commit)| {
                 let topic = self.topics.get(place.topic()).ok()?;
                 Some((Arc::clone(group), place.clone(), Commit { topic_id: topic.id(), ..commit.clone() }))
             })
             .collect();
-        unnamed.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
+        replayed.has_unnamed = unnamed().next().is_some();
+        named.into_iter().for_each(|(group, place, bound)| committed.set(&group, &place, Some(bound)));
     }
 
     /// Where a partition ends by now, as its owner shows it or its files hold it: an error where that cannot be seen. After a power cut a commit may

@@ -19,6 +19,7 @@ mod register;
 mod set_back;
 mod spool;
 mod spool_file;
+mod spool_read;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) use groups::Groups;
 pub use groups::OffsetReset;
 pub(crate) use marked::{put, sync_marked};
 pub(crate) use pending::{Beyond, Pending, PendingOffsets};
+pub(crate) use progress::GroupProgress;
 pub(crate) use spool::{Spool, SpoolRole};
 pub(crate) use spool_file::still_ends_so;
 pub(crate) use taken::TakenGroup;

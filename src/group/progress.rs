@@ -1,6 +1,7 @@
 //! How far a group is, for those who look at it from outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::group::commits::Change;
@@ -29,8 +30,8 @@ pub(crate) struct Progress {
 /// Who commits faster than others look is not waited for.
 const MOST_ROUNDS: usize = 10;
 
-/// What was committed, by partition.
-type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+/// What was committed, by group and partition.
+type Offsets = BTreeMap<(Arc<str>, TopicPartition), CommittedOffset>;
 
 fn of(committed: &Committed, group: &str, partition: &Partition) -> Option<CommittedOffset> {
     let commit = committed.of(group, partition.topic_partition())?;
@@ -49,8 +50,11 @@ impl Groups {
         }
         // What cannot be seen now is as it was seen last.
         drop(self.look());
-        let mut names: Vec<_> =
-            self.not_folded().into_iter().map(|change| change.group.to_string()).collect();
+        self.names_with(self.not_folded())
+    }
+
+    fn names_with(&self, not_folded: Vec<Change>) -> Vec<String> {
+        let mut names: Vec<_> = not_folded.into_iter().map(|change| change.group.to_string()).collect();
         names.extend(self.committed.lock().groups().map(ToString::to_string));
         let in_use = self.register.lock().all();
         let with_members = in_use.iter().filter(|group| !group.members().is_empty());
@@ -97,9 +101,9 @@ impl Groups {
     pub(crate) fn committed(&self, group: &str, partition: &Partition) -> Option<CommittedOffset> {
         self.topics.check_process().ok()?;
         drop(self.look());
-        let place = partition.topic_partition();
-        let read = || self.seen_for(group, partition).map(|at| (place.clone(), at)).into_iter().collect();
-        self.within_ends(read, |_| Self::end_by_now(partition).ok()).remove(place)
+        let key = (Arc::from(group), partition.topic_partition().clone());
+        let read = || self.seen_for(group, partition).map(|at| (key.clone(), at)).into_iter().collect();
+        self.within_ends(read, |_| Self::end_by_now(partition).ok()).remove(&key)
     }
 
     /// Where a group of this process is to go on, for who can look at nothing any more. Nothing where another owner has come since that was known.
@@ -115,11 +119,17 @@ impl Groups {
     }
 
     /// All that a group has committed for the topics there are, those that could not be opened among them.
-    pub(crate) fn committed_of(&self, group: &str) -> Offsets {
+    pub(crate) fn committed_of(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         if self.topics.check_process().is_err() {
             return BTreeMap::new();
         }
         drop(self.look());
+        let seen = self.seen_within_ends(Some(group));
+        seen.into_iter().map(|((_, place), at)| (place, at)).collect()
+    }
+
+    /// What was committed by that group, or all of them, as the last look has found it and another one after the ends of partitions were seen.
+    fn seen_within_ends(&self, group: Option<&str>) -> Offsets {
         let end = |place: &TopicPartition| {
             let topic = self.topics.get(place.topic()).ok()?;
             Self::end_by_now(&topic.partition(place.partition()).ok()?).ok()
@@ -127,7 +137,7 @@ impl Groups {
         self.within_ends(|| self.seen_of(group), end)
     }
 
-    fn seen_of(&self, group: &str) -> Offsets {
+    fn seen_of(&self, group: Option<&str>) -> Offsets {
         let not_folded = self.not_folded();
         let committed = self.committed.lock();
         let holds = |place: &TopicPartition, commit: &Commit| match self.topics.get(place.topic()) {
@@ -136,17 +146,22 @@ impl Groups {
             // The topic is there and could not be opened: what was committed for it holds.
             Err(_) => true,
         };
-        let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
-        let mut of_group: Offsets =
-            of_group.map(|(place, commit)| (place.clone(), commit.at.clone())).collect();
+        let mut seen = Offsets::new();
+        for group in committed.groups_named(group) {
+            let of_group = committed.of_group(group).filter(|(place, commit)| holds(place, commit));
+            seen.extend(
+                of_group.map(|(place, commit)| ((Arc::clone(group), place.clone()), commit.at.clone())),
+            );
+        }
         drop(committed);
         // The later one counts.
-        of_group.extend(not_folded.into_iter().filter(|change| &*change.group == group).filter_map(
-            |Change { place, commit, .. }| {
-                commit.filter(|commit| holds(&place, commit)).map(|commit| (place, commit.at))
+        let is_asked_for = |change: &Change| group.is_none_or(|group| *group == *change.group);
+        seen.extend(not_folded.into_iter().filter(is_asked_for).filter_map(
+            |Change { group, place, commit }| {
+                commit.filter(|commit| holds(&place, commit)).map(|commit| ((group, place), commit.at))
             },
         ));
-        of_group
+        seen
     }
 
     /// For figures: read before the ends and after them, as in [`look_up`](Self::look_up), and as they are where an end cannot be seen.
@@ -158,7 +173,10 @@ impl Groups {
         let mut seen = read();
         let mut rounds = 0;
         loop {
-            let ends: BTreeMap<_, _> = seen.keys().map(|place| (place.clone(), end(place))).collect();
+            let mut ends = BTreeMap::new();
+            for (_, place) in seen.keys() {
+                ends.entry(place.clone()).or_insert_with(|| end(place));
+            }
             rounds += 1;
             let mut again = match &self.replayed {
                 Some(_) => {
@@ -167,12 +185,12 @@ impl Groups {
                 }
                 None => seen.clone(),
             };
-            let is_settled = |(place, at): (&TopicPartition, &CommittedOffset)| match ends.get(place) {
-                Some(end) => end.is_none_or(|end| at.offset <= end) || seen.get(place) == Some(at),
-                None => false,
+            let is_settled = |(key, at): (&(Arc<str>, TopicPartition), &CommittedOffset)| {
+                let is_within = |end: &Option<Offset>| end.is_none_or(|end| at.offset <= end);
+                ends.get(&key.1).is_some_and(|end| is_within(end) || seen.get(key) == Some(at))
             };
             if rounds == MOST_ROUNDS || again.iter().all(is_settled) {
-                for (place, at) in &mut again {
+                for ((_, place), at) in &mut again {
                     if let Some(Some(end)) = ends.get(place) {
                         at.offset = at.offset.min(*end);
                     }
@@ -185,10 +203,33 @@ impl Groups {
 
     /// A topic that is gone is in no group's way: it is left out.
     pub(crate) fn progress(&self, name: &str) -> GroupProgress {
-        let mut progress = GroupProgress::default();
         if self.topics.check_process().is_err() {
-            return progress;
+            return GroupProgress::default();
         }
+        self.progress_by(name, self.committed_of(name))
+    }
+
+    /// That of all groups, in the order of their names. However many there are, what was committed is looked at no more often than for one.
+    pub(crate) fn progress_of_all(&self) -> Vec<(String, GroupProgress)> {
+        if self.topics.check_process().is_err() {
+            return Vec::new();
+        }
+        drop(self.look());
+        let names = self.names_with(self.not_folded());
+        let mut by_group: BTreeMap<Arc<str>, BTreeMap<_, _>> = BTreeMap::new();
+        for ((group, place), at) in self.seen_within_ends(None) {
+            by_group.entry(group).or_default().insert(place, at);
+        }
+        let progress = |name: String| {
+            let committed = by_group.remove(name.as_str()).unwrap_or_default();
+            let progress = self.progress_by(&name, committed);
+            (name, progress)
+        };
+        names.into_iter().map(progress).collect()
+    }
+
+    fn progress_by(&self, name: &str, committed: BTreeMap<TopicPartition, CommittedOffset>) -> GroupProgress {
+        let mut progress = GroupProgress::default();
         for (member, partitions) in self.find(name).map(|group| group.readers()).unwrap_or_default() {
             for partition in partitions.into_iter().filter(|partition| !partition.is_gone()) {
                 let place = partition.topic_partition().clone();
@@ -197,7 +238,7 @@ impl Groups {
             }
             progress.members.push(member);
         }
-        for (place, at) in self.committed_of(name) {
+        for (place, at) in committed {
             let found = self.topics.get(place.topic()).and_then(|topic| topic.partition(place.partition()));
             let Ok(partition) = found else { continue };
             let here = progress.partitions.entry(place);

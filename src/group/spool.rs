@@ -15,12 +15,16 @@ use crate::group::committed::Committed;
 use crate::group::group::{Group, KnownCommit};
 use crate::group::groups::Groups;
 use crate::group::spool_file::{Found, SpoolFile, TakenOut};
+use crate::group::spool_read::{Seen, SpoolRead};
 use crate::group::unreadable::unclean;
 use crate::io::{Directory, PublishFailure};
-use crate::live::Locks;
-use crate::locks::Mutex;
+use crate::live::{Guest, Locks};
+use crate::locks::{Mutex, MutexGuard};
 use crate::topic::{Partition, Replay};
 use crate::types::{Durability, Offset};
+
+/// From so many bytes on whoever commits asks the owner to fold: some 2,500 commits.
+const FOLD_FROM_BYTES: usize = 256 << 10;
 
 /// The spool, as one process has it.
 #[derive(Debug)]
@@ -34,6 +38,16 @@ pub(crate) struct Spool {
     /// be committed that would give way to it.
     folding: Mutex<Option<Error>>,
     ends: Mutex<Ends>,
+    /// What looks have read of it. A lock that is held after all others of groups.
+    read: Mutex<SpoolRead>,
+    /// Through which the owner is asked to fold.
+    guest: Option<Arc<Guest>>,
+}
+
+/// The spool as a look has found it.
+pub(super) struct Spooled<'a> {
+    pub(super) read: MutexGuard<'a, SpoolRead>,
+    pub(super) seen: Seen,
 }
 
 /// The ends of partitions, by topic and number, as the open has found them: what was committed above is set back to them before anything is
@@ -76,7 +90,14 @@ impl Spool {
             role,
             folding: Mutex::default(),
             ends: Mutex::default(),
+            read: Mutex::default(),
+            guest: None,
         }
+    }
+
+    /// The same for a process that asks the owner to fold once much waits.
+    pub(crate) fn of_guest(root: Directory, locks: Locks, guest: &Arc<Guest>) -> Self {
+        Self { guest: Some(Arc::clone(guest)), ..Self::new(root, Some(locks), SpoolRole::Guest) }
     }
 
     /// What is in it, and the ends above which that is to be set back yet. It is read anew where that was done meanwhile: then nobody knows which of the
@@ -269,12 +290,17 @@ impl Groups {
         }
     }
 
-    /// What is in the spool, for a process that reads: it holds over what was folded before.
-    pub(super) fn spooled(&self) -> Result<Vec<Change>> {
-        match self.spool.get() {
-            Some(spool) => spool.file.read().map(|found| changes_of(&found.commits)),
-            None => Ok(Vec::new()),
-        }
+    /// What is in the spool by now, for a process that reads: it holds over what was folded before.
+    pub(super) fn spooled(&self) -> Result<Option<Spooled<'_>>> {
+        let Some(spool) = self.spool.get() else { return Ok(None) };
+        let mut read = spool.read.lock();
+        let seen = spool.file.read_on(&mut read)?;
+        Ok(Some(Spooled { read, seen }))
+    }
+
+    /// Whether it is to be folded before the next round of maintenance.
+    pub(crate) fn has_many_spooled(&self) -> bool {
+        self.spool.get().is_some_and(|spool| spool.file.len().is_ok_and(|len| len >= FOLD_FROM_BYTES))
     }
 
     /// Commits in a process that does not own the store, whose owner was in that life before the ends of partitions were looked at. False in
@@ -295,7 +321,9 @@ impl Groups {
         let records = changes.iter().map(spooled).collect::<Result<Vec<_>>>()?;
         // Nobody knows what of them a sync that fails has covered.
         changes.iter().for_each(|change| group.note_committed(&change.place, None));
-        spool.file.append(&records, durability)?;
+        if spool.file.append(&records, durability)? >= FOLD_FROM_BYTES {
+            spool.guest.iter().for_each(|guest| guest.wish());
+        }
         for change in changes {
             let known = change.commit.as_ref().map(|commit| KnownCommit {
                 topic_id: commit.topic_id,
@@ -311,7 +339,7 @@ impl Groups {
 }
 
 /// What commits in the spool change, in their order.
-fn changes_of(commits: &[Vec<SpooledRecord>]) -> Vec<Change> {
+pub(super) fn changes_of(commits: &[Vec<SpooledRecord>]) -> Vec<Change> {
     commits.iter().flatten().filter_map(change_of).collect()
 }
 

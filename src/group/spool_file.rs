@@ -28,7 +28,7 @@ const SYNC_BYTE: u64 = 0;
 /// The file, as one process has it.
 #[derive(Debug)]
 pub(super) struct SpoolFile {
-    root: Directory,
+    pub(super) root: Directory,
     /// None where no process can attach: then nobody else changes the file.
     locks: Option<Locks>,
     most_bytes: usize,
@@ -127,7 +127,7 @@ impl SpoolFile {
         Error::io(&self.root.join(SPOOL_FILE), operation, std::io::Error::new(kind, why))
     }
 
-    fn open(&self, mode: OpenMode) -> Result<Option<File>> {
+    pub(super) fn open(&self, mode: OpenMode) -> Result<Option<File>> {
         match self.root.open(SPOOL_FILE, mode) {
             Ok(file) => Ok(Some(file)),
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
@@ -145,32 +145,37 @@ impl SpoolFile {
         Ok(Found { id: head.id, commits, end, last })
     }
 
-    fn head_of(&self, file: &File) -> Result<SpoolHead> {
+    pub(super) fn head_of(&self, file: &File) -> Result<SpoolHead> {
         let head = SpoolHead::decode(&file.read(0, SpoolHead::LEN)?);
         head.map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))
     }
 
-    /// The frames from a position on. The head was read before: what it says was synced is there by now, however it grows meanwhile.
-    fn frames_of(&self, file: &File, head: &SpoolHead, from: usize) -> Result<SpoolContent> {
+    pub(super) fn len_of(&self, file: &File) -> Result<usize> {
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
         if len > self.most_bytes {
             let reason = format!("{len} bytes, more than the {} such a file can have", self.most_bytes);
             return Err(Error::corrupt(self.root.join(SPOOL_FILE), 0, None, reason));
         }
+        Ok(len)
+    }
+
+    /// The frames from a position on. The head was read before: what it says was synced is there by now, however it grows meanwhile.
+    fn frames_of(&self, file: &File, head: &SpoolHead, from: usize) -> Result<SpoolContent> {
+        let len = self.len_of(file)?;
         let frames = file.read(from as u64, len.saturating_sub(from))?;
         decode_frames(&frames, from, head.marks.durable())
             .map_err(|malformed| malformed.in_file(&self.root.join(SPOOL_FILE)))
     }
 
-    /// Appends one commit, all or nothing. At `Disk` it survives a power cut when this returns; after a failure there nobody knows.
-    pub(super) fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<()> {
+    /// Appends one commit, all or nothing, and returns how long the file is then. At `Disk` it survives a power cut when this returns; after a failure there nobody knows.
+    pub(super) fn append(&self, records: &[SpooledRecord], durability: Durability) -> Result<usize> {
         let _leaves_later = self.appends.read();
         let frame = encode_spooled(records);
         let (file, end) = self.append_frame(&frame)?;
-        if durability != Durability::Disk {
-            return Ok(());
+        if durability == Durability::Disk {
+            self.sync(&file, (FrameMark::of(end - frame.len(), &frame), end))?;
         }
-        self.sync(&file, (FrameMark::of(end - frame.len(), &frame), end))
+        Ok(end)
     }
 
     /// The file, and where the frame ends.
@@ -219,7 +224,7 @@ impl SpoolFile {
     }
 
     /// Whether it is in doubt because somebody syncs it.
-    fn is_synced_now(&self, file: &File) -> Result<bool> {
+    pub(super) fn is_synced_now(&self, file: &File) -> Result<bool> {
         if self.locks.is_some() { file.is_byte_locked(SYNC_BYTE) } else { Ok(false) }
     }
 

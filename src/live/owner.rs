@@ -293,10 +293,13 @@ impl OwnSlot {
 
     /// Shows how far a sync has got.
     pub(crate) fn sync(&self, durable: i64) {
-        let _syncing = self.syncing.lock();
+        let syncing = self.syncing.lock();
         if !self.is_over.load(Ordering::Relaxed) {
             self.slot.put_durable(durable);
         }
+        drop(syncing);
+        // Who commits elsewhere need not wait for records.
+        self.owner.look_for_a_wish();
     }
 
     /// Wakes readers elsewhere that wait for the partition.

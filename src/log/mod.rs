@@ -18,6 +18,7 @@ mod keys;
 #[expect(clippy::module_inception, reason = "the folder and its central type share the field's word")]
 mod log;
 mod offsets;
+mod once;
 mod open;
 mod patience;
 mod poison;
@@ -44,6 +45,7 @@ pub(crate) use config::{KeyRule, LogConfig, LogOptions};
 pub(crate) use cut::{CarriedLog, CarriedSegment, Carrier, CutPoint, HeldLog, How, Links, Plan};
 pub(crate) use follow::{Follow, Judge, call_ends_by, is_out_of_time, out_of_time};
 pub(crate) use log::Log;
+pub(crate) use once::once;
 pub(crate) use open::{Holding, LogContext};
 pub use open::{LostSnapshot, RecoveryReport, SkippedRecord, TornTail};
 pub(crate) use patience::Patience;

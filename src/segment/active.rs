@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::{BatchHeader, SegmentFile, SegmentSummary, TimeIndexEntry, segment_file_name};
 use crate::io::{Directory, File, OpenMode, Unwritten};
 use crate::segment::aborted::with_aborted;
+use crate::segment::ahead::Ahead;
 use crate::segment::by_key::key_stamp;
 use crate::segment::keys::NewBatch;
 use crate::segment::summary::{Tally, summarize};
@@ -26,10 +27,6 @@ pub(crate) struct SegmentConfig {
 /// Terms of records that one segment holds in memory at most, a batch's apart.
 pub(in crate::segment) const MOST_TERMS: usize = 1 << 20;
 
-/// Least and most that is allocated ahead of the writes.
-const ALLOCATE_LEAST: u64 = 4 * 1024;
-const ALLOCATE_MOST: u64 = 16 * 1024 * 1024;
-
 /// The segment at the end of a partition. All of it belongs to the partition's writer; `segment` is also seen by readers.
 #[derive(Debug)]
 pub(crate) struct ActiveSegment {
@@ -41,6 +38,7 @@ pub(crate) struct ActiveSegment {
     max_timestamp: Timestamp,
     /// The file has at least this many bytes; those behind `tally.bytes` are zero.
     allocated: u64,
+    ahead: Ahead,
     config: SegmentConfig,
     /// What its records are found by, as far as that is known.
     terms: usize,
@@ -125,7 +123,8 @@ impl ActiveSegment {
         let segment = Arc::new(Segment::growing(directory, file.clone(), index, &tally, mode));
         let max_timestamp = segment.max_timestamp();
         let allocated = tally.bytes;
-        Self { segment, file, index_entries, max_timestamp, allocated, tally, config, terms: 0 }
+        let (ahead, terms) = (Ahead::NEW, 0);
+        Self { segment, file, index_entries, max_timestamp, allocated, ahead, tally, config, terms }
     }
 
     /// What readers hold of it.
@@ -182,7 +181,9 @@ impl ActiveSegment {
     /// Appends one batch in one write and lets readers see it.
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), WriteFailure> {
         let position = self.tally.bytes;
-        self.allocate_for(position + batch.len() as u64);
+        if position + batch.len() as u64 > self.allocated {
+            self.allocate_for(position + batch.len() as u64);
+        }
         match self.file.write(batch, position) {
             Ok(()) => {}
             Err(Unwritten::Before(error)) => return Err(WriteFailure::Undone(error)),
@@ -213,14 +214,17 @@ impl ActiveSegment {
 
     /// Reserves space so that most syncs find no new length to write. That it cannot be had is no error: the write itself
     /// will tell whether there is room.
+    #[cold]
     fn allocate_for(&mut self, end: u64) {
-        if end <= self.allocated {
-            return;
-        }
-        let step = end.clamp(ALLOCATE_LEAST, ALLOCATE_MOST);
-        let goal = (end + step).min(u64::from(self.config.max_bytes)).max(end);
-        if self.file.allocate(goal).is_ok() {
-            self.allocated = goal;
+        while let Some(goal) = self.ahead.goal(end, u64::from(self.config.max_bytes)) {
+            match self.file.allocate(goal) {
+                Ok(()) => {
+                    self.allocated = goal;
+                    return self.ahead.note_granted();
+                }
+                Err(error) if self.ahead.note_refused(end, error.is_disk_full()) => {}
+                Err(_) => return,
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod aborted;
 mod active;
+mod ahead;
 mod by_key;
 mod cursor;
 mod epochs;
@@ -35,7 +36,7 @@ pub(crate) use index_file::write as write_indexes;
 pub(crate) use keys::{Hit, HitRange, NewBatch, Newest, Take, remove_other_keys};
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
-pub(crate) use new_segment::{FinishedSegment, NewSegment};
+pub(crate) use new_segment::{FinishedSegment, MOST_BYTES, NewSegment};
 pub(crate) use salvage::{Judge, Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, Witness, scan};
 

@@ -11,7 +11,7 @@ use crate::types::Offset;
 /// Bytes written at a time.
 const CHUNK: usize = 1 << 20;
 /// Positions in a segment are i32 in Kafka's indexes.
-const MOST_BYTES: u64 = i32::MAX.unsigned_abs() as u64;
+pub(crate) const MOST_BYTES: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// A segment that is written under a temporary name, to take the place of others.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct NewSegment {
     buffer: Vec<u8>,
     tally: Tally,
     index: SparseIndex,
+    is_scarce: bool,
+    most_bytes: u64,
 }
 
 /// A new segment that is complete and synced, under its temporary name.
@@ -40,19 +42,27 @@ impl NewSegment {
         directory.remove_if_there(&name)?;
         let file = directory.open(&name, OpenMode::CreateNew)?;
         let (tally, index) = (Tally::new(base), SparseIndex::new(base, interval_bytes));
-        Ok(Self { directory: directory.clone(), file, buffer: Vec::new(), tally, index })
+        Ok(Self {
+            directory: directory.clone(),
+            file,
+            buffer: Vec::new(),
+            tally,
+            index,
+            is_scarce: false,
+            most_bytes: MOST_BYTES,
+        })
     }
 
     /// Whether a batch of so many bytes fits below what positions can say.
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        self.tally.bytes + bytes as u64 <= MOST_BYTES
+        self.tally.bytes + bytes as u64 <= self.most_bytes
     }
 
     /// Adds a batch, whose offsets are above those added before.
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<()> {
         let position = self.tally.bytes;
         if !self.has_room_for(batch.len()) {
-            let (size, limit) = (position + batch.len() as u64, MOST_BYTES);
+            let (size, limit) = (position + batch.len() as u64, self.most_bytes);
             return Err(Error::RecordTooLarge { size, limit, setting: "segment.bytes" });
         }
         self.index.note(header, position);
@@ -61,7 +71,19 @@ impl NewSegment {
         if self.buffer.len() >= CHUNK { self.write_out() } else { Ok(()) }
     }
 
+    /// The disk has less room than there could be to write: it is looked for before each write.
+    pub(crate) fn where_room_is_scarce(self) -> Self {
+        Self { is_scarce: true, ..self }
+    }
+
+    pub(crate) fn of_at_most(self, most_bytes: u64) -> Self {
+        Self { most_bytes, ..self }
+    }
+
     fn write_out(&mut self) -> Result<()> {
+        if self.is_scarce {
+            self.directory.check_space(self.buffer.len() as u64)?;
+        }
         self.file.write_at(&self.buffer, self.tally.bytes - self.buffer.len() as u64)?;
         self.buffer.clear();
         Ok(())

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::error::{Error, Result};
 use crate::io::Deadline;
-use crate::log::{MOST_LOOKS, Signal};
+use crate::log::{MOST_LOOKS, Signal, once};
 use crate::share::message::Messages;
 use crate::share::worker::{SHORTEST_SLEEP_MS, Worker};
 use crate::types::Timestamp;
@@ -46,14 +46,15 @@ impl Chore for Alarm {
 pub struct NextMessages<'a> {
     worker: &'a mut Worker,
     most: usize,
+    is_over: bool,
 }
 
 impl Future for NextMessages<'_> {
     type Output = Result<Messages>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Messages>> {
-        let most = self.most;
-        self.worker.poll_take(most, context)
+        let this = &mut *self;
+        once(&mut this.is_over, || this.worker.poll_take(this.most, context))
     }
 }
 
@@ -86,7 +87,7 @@ impl Worker {
     /// # Errors
     /// As `take`. There is no message only when a [`WorkerWaker`](crate::WorkerWaker) has ended the wait.
     pub fn next(&mut self, most: usize) -> NextMessages<'_> {
-        NextMessages { worker: self, most }
+        NextMessages { worker: self, most, is_over: false }
     }
 
     /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.

@@ -168,7 +168,8 @@ impl StoreBuilder {
     }
 
     /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, and of taking off the disk what deletions have
-    /// left there, on the thread that does it.
+    /// left there, on the thread that does it. So it is told where what other processes have committed or answered cannot be taken over, in the name of the partition that
+    /// was to store it; what these are refused it is not.
     /// Compaction is tried again each time after twice as long; [`Store::stats`] lists what fails at which partition. A write or
     /// sync in the background that fails is reported to the next sender of its partition instead.
     ///

@@ -8,9 +8,10 @@ use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::share::{Holds, Kept, Queues};
 use crate::store::failures::{Failing, Failures};
-use crate::store::stats::{StoreStats, group_stats};
+use crate::store::stats::{StoreStats, all_group_stats};
 use crate::topic::{Partition, Removed, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
+use crate::types::TopicPartition;
 
 /// What became of a part of a partition's upkeep.
 enum Done {
@@ -40,11 +41,7 @@ impl Caretaker {
         // It is tried again in every round, and is a matter of space alone.
         let (tidied, run) = (caught(|| self.queues.tidy()), caught(|| self.holds.run_due()));
         let dropped = caught(|| self.holds.drop_all_moved());
-        let mut first = tidied
-            .and(run)
-            .and(dropped)
-            .and(caught(|| self.groups.fold()))
-            .and(caught(|| self.queues.fold()));
+        let mut first = tidied.and(run).and(dropped).and(self.fold_groups()).and(self.fold_queues());
         first = first.and(self.remove_leftovers());
         self.topics.show_rest();
         for topic in self.topics.all() {
@@ -55,6 +52,35 @@ impl Caretaker {
             }
         }
         first
+    }
+
+    /// Takes over what consumers in other processes have committed. Until that succeeds it waits where it is.
+    pub(super) fn fold_groups(&self) -> Result<()> {
+        self.noted(&self.groups.stored_in(), caught(|| self.groups.fold()))
+    }
+
+    fn fold_queues(&self) -> Result<()> {
+        self.noted(&self.queues.stored_in(), caught(|| self.queues.fold()))
+    }
+
+    fn noted(&self, place: &TopicPartition, folded: Result<()>) -> Result<()> {
+        let of = Failing::fold(place);
+        match &folded {
+            Ok(()) => self.failures.note_success(&of),
+            Err(Error::StoreClosed { .. }) => {}
+            Err(error) => self.failures.note_failure(of, error, &Arc::default()),
+        }
+        folded
+    }
+
+    /// The same where the caller is the program, which is told of failures by what it has called.
+    fn seen(&self, place: &TopicPartition, folded: &Result<()>) {
+        let of = Failing::fold(place);
+        match folded {
+            Ok(()) => self.failures.note_success(&of),
+            Err(Error::StoreClosed { .. }) => {}
+            Err(error) => self.failures.note_seen(of, error),
+        }
     }
 
     /// All of a partition's upkeep. What fails keeps nothing from what comes after it: a roll that has no room none from the segments
@@ -174,12 +200,13 @@ impl Caretaker {
     }
 
     pub(super) fn stats(&self, open_transactions: Vec<TransactionStats>) -> Result<StoreStats> {
-        // What cannot be taken over now is as it was taken over last; the next round of maintenance reports why.
-        drop(self.queues.fold());
+        // What cannot be taken over now is as it was taken over last.
+        self.seen(&self.groups.stored_in(), &self.groups.fold());
+        self.seen(&self.queues.stored_in(), &self.queues.fold());
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
-        let groups = self.groups.names().into_iter().map(|name| group_stats(&self.groups, name)).collect();
+        let groups = all_group_stats(&self.groups);
         let (callback_panics, last_panic) = self.failures.panics();
         let there = self.topics.all();
         let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());

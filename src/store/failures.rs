@@ -19,24 +19,45 @@ pub(super) type OnMaintenanceFailure = Arc<dyn Fn(&TopicPartition, &Error) + Sen
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-/// What fails: a part of a partition's upkeep, or the removal of what a topic has left that was deleted, which goes by the name of its first
-/// partition. Another topic may have that name by now, and none of these is in another's way.
+/// What fails at a partition. None of these is in another's way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Failing {
     place: TopicPartition,
-    deleted: Option<u128>,
-    of: Upkeep,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Upkeep(Upkeep),
+    /// The removal of what the topic of that id has left, which was deleted. It goes by the name of its first partition; another topic may have
+    /// that name by now.
+    Leftover(u128),
+    /// Taking over what other processes have done, into that partition.
+    Fold,
 }
 
 impl Failing {
     /// A part of the upkeep of a partition.
     pub(super) fn upkeep(place: &TopicPartition, of: Upkeep) -> Self {
-        Self { place: place.clone(), deleted: None, of }
+        Self { place: place.clone(), part: Part::Upkeep(of) }
     }
 
     /// Removing what the topic of that id has left.
     pub(super) fn leftover(place: &TopicPartition, topic: u128) -> Self {
-        Self { place: place.clone(), deleted: Some(topic), of: Upkeep::Freeing }
+        Self { place: place.clone(), part: Part::Leftover(topic) }
+    }
+
+    /// Taking over what other processes have done, which is stored in that partition from then on.
+    pub(super) fn fold(place: &TopicPartition) -> Self {
+        Self { place: place.clone(), part: Part::Fold }
+    }
+
+    /// What a log counts that ends it.
+    fn of(&self) -> Upkeep {
+        match self.part {
+            Part::Upkeep(of) => of,
+            Part::Leftover(_) | Part::Fold => Upkeep::Freeing,
+        }
     }
 }
 
@@ -105,12 +126,12 @@ impl Failures {
 
     /// A topic was deleted: one that gets its name begins without its failures.
     pub(super) fn forget(&self, topic: &str) {
-        let stays = |of: &Failing| of.deleted.is_some() || of.place.topic() != topic;
+        let stays = |of: &Failing| matches!(of.part, Part::Leftover(_)) || of.place.topic() != topic;
         self.by_place.lock().retain(|of, _| stays(of));
     }
 
     pub(super) fn note_failure(&self, of: Failing, error: &Error, upkeeps: &Arc<Upkeeps>) {
-        let waits = Waits::on(upkeeps, of.of);
+        let waits = Waits::on(upkeeps, of.of());
         let mut all = self.by_place.lock();
         let before = all.get(&of).filter(|entry| !entry.waits.is_over());
         let failures = before.map_or(0, |entry| entry.failures).saturating_add(1);
@@ -128,6 +149,14 @@ impl Failures {
         if let Err(panic) = told {
             self.note_panic(&panic);
         }
+    }
+
+    /// A call of the program has failed at what the next round tries, too: it is on the list at once, and the round tells of it.
+    pub(super) fn note_seen(&self, of: Failing, error: &Error) {
+        let waits = Waits::on(&Arc::default(), of.of());
+        let seen =
+            Entry { error: error.clone(), failures: 1, retry_at: Deadline::after(Duration::ZERO), waits };
+        self.by_place.lock().entry(of).or_insert(seen);
     }
 
     /// Something of the program panicked that maintenance had called.

@@ -5,6 +5,7 @@ mod builder;
 mod caretaker;
 mod clients;
 mod failures;
+mod folding;
 mod hold;
 mod life;
 mod maintenance;

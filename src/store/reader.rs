@@ -5,17 +5,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::backup::refuse_unfinished;
+use crate::backup::{refuse_backup, refuse_unfinished};
 use crate::consumer::{Consumer, ConsumerBuilder};
 use crate::error::{Error, Result};
-use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
+use crate::group::{CommittedOffset, Groups, OffsetReset, Spool};
 use crate::io::{Clock, Directory, DirectoryLock, in_drop_each};
 use crate::live::{Guest, OwnerState};
 use crate::log::RecoveryReport;
 use crate::segment::ReadMode;
 use crate::share::{QueueBuilder, Queues, SeenQueues, StepFiles, Worker};
 use crate::store::builder::StoreBuilder;
-use crate::store::stats::{GroupStats, ReaderStats, group_stats};
+use crate::store::stats::{GroupStats, ReaderStats, all_group_stats, group_stats};
 use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
@@ -128,7 +128,8 @@ impl StoreReader {
     /// ```
     ///
     /// # Errors
-    /// [`Io`](Error::Io) with `NotFound` of `annals.live` when no owner that shows itself has opened a store here, or not yet: attach again later; with `TimedOut` when one has
+    /// [`Backup`](Error::Backup) where a backup or a restore was cut off, and of a backup: no owner can open it, so it is final. [`Io`](Error::Io) with `NotFound` of
+    /// `annals.live` when no owner that shows itself has opened a store here, or not yet: attach again later; with `TimedOut` when one has
     /// begun to open it for the first time and is not done in 10 seconds; [`StoreInUse`](Error::StoreInUse) when its owner shows
     /// nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers), or no room for the page); [`InvalidArgument`](Error::InvalidArgument) where
     /// processes cannot share memory.
@@ -138,13 +139,15 @@ impl StoreReader {
 
     pub(super) fn attach_with(builder: &StoreBuilder) -> Result<Self> {
         let root = builder.root()?.anchored()?;
+        // No owner can come here: nobody is to wait for one.
+        refuse_backup(&root)?;
         let guest = Arc::new(Guest::attach(&root)?);
         if let OwnerState::Silent(_) = guest.owner()? {
             return Err(Error::StoreInUse { path: root.path().to_path_buf(), pid: guest.pid() });
         }
         // One for both, so that the drop gives all of them back.
         let locks = guest.locks();
-        let spool = Spool::new(root.clone(), Some(locks.clone()), SpoolRole::Guest);
+        let spool = Spool::of_guest(root.clone(), locks.clone(), &guest);
         let steps = StepFiles::new(root.clone(), Some(locks));
         let root = root.read_only();
         let topics = Topics::attach(root.clone(), context(builder), &guest, Arc::new(LeftJudge::default()))?;
@@ -330,7 +333,7 @@ impl StoreReader {
         let topics = self.inner.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
-        let groups = self.groups().into_iter().map(|name| group_stats(&self.inner.groups, name)).collect();
+        let groups = all_group_stats(&self.inner.groups);
         Ok(ReaderStats { topics, groups, queues: self.inner.seen_queues.stats()? })
     }
 

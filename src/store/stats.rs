@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::figures::{Counters, Latencies};
-use crate::group::Groups;
+use crate::group::{GroupProgress, Groups};
 use crate::share::{QueueStats, ReaderQueueStats};
 use crate::topic::TopicStats;
 use crate::transaction::TransactionStats;
@@ -125,6 +125,15 @@ pub struct GroupLag {
 /// The figures of one group.
 pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
     let progress = groups.progress(&name);
+    stats_of(name, progress)
+}
+
+/// Those of all groups, which look at what was committed together.
+pub(super) fn all_group_stats(groups: &Groups) -> Vec<GroupStats> {
+    groups.progress_of_all().into_iter().map(|(name, progress)| stats_of(name, progress)).collect()
+}
+
+fn stats_of(name: String, progress: GroupProgress) -> GroupStats {
     let partitions = progress.partitions.into_iter().map(|(topic_partition, at)| {
         // What cannot be seen now is as it was seen last.
         drop(at.partition.log().look());
@@ -139,6 +148,9 @@ pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
 
 /// A partition at which a part of maintenance fails: retention, freeing what deletions have left, or compaction. The other parts, and the
 /// other partitions, are done all the same; where two parts fail there are two of these.
+///
+/// At the partitions in which commits of groups and states of queues are stored (`__consumer_offsets`, `__share_group_state`) it may be that what other processes have
+/// committed and answered could not be taken over: it waits where it is, and holds.
 ///
 /// ```
 /// fn is_hopeless(failure: &annals::stats::MaintenanceFailure) -> bool {

@@ -18,6 +18,7 @@ use crate::share::{Holds, Queues, StepFiles};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
+use crate::store::folding::FoldLater;
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 #[cfg(feature = "metrics")]
@@ -370,8 +371,8 @@ impl Inner {
         drop(self.groups.fold());
         drop(self.queues.fold());
         if let Some(owner) = &self.owner {
-            let queues = Arc::downgrade(&self.queues);
-            owner.on_wish(move || queues.upgrade().into_iter().for_each(|queues| queues.fold_soon()));
+            let later = FoldLater::new(&self.care);
+            owner.on_wish(move || later.soon());
             owner.opened();
         }
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{MOST_LOOKS, Patience};
+use crate::log::{MOST_LOOKS, Patience, once};
 use crate::stream::reader::EventReader;
 use crate::topic::Records;
 
@@ -22,13 +22,15 @@ use crate::topic::Records;
 #[must_use = "a future does nothing until it is polled"]
 pub struct NextEvents<'a> {
     reader: &'a mut EventReader,
+    is_over: bool,
 }
 
 impl Future for NextEvents<'_> {
     type Output = Result<Records>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Records>> {
-        self.reader.poll_next(context)
+        let this = &mut *self;
+        once(&mut this.is_over, || this.reader.poll_next(context))
     }
 }
 
@@ -49,7 +51,7 @@ impl EventReader {
         reason = "what an iterator's `next` is to a loop, this is to a task"
     )]
     pub fn next(&mut self) -> NextEvents<'_> {
-        NextEvents { reader: self }
+        NextEvents { reader: self, is_over: false }
     }
 
     /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
 use crate::io::{caught, random_id};
+use crate::topic::catalog_file::CatalogFile;
 use crate::topic::config::TopicConfig;
 use crate::topic::directories::remove_made;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 use crate::topic::topic::{Current, Topic};
 use crate::topic::topics::Topics;
+
+/// So many parts of the index files of other topics go one after the other, where a disk is full.
+const PARTS: usize = 4;
 
 /// More partitions than any process could keep open.
 pub(super) const MOST_PARTITIONS: u32 = 100_000;
@@ -138,9 +142,9 @@ impl Topics {
             return Err(Error::config("annals.key.index", true, range));
         }
         let values = settings.values();
-        catalog.change(|catalog| {
+        self.change_with_room(&mut catalog, name, |catalog| {
             if let Some(entry) = catalog.topics.get_mut(name) {
-                entry.config = values;
+                entry.config.clone_from(&values);
             }
         })?;
         let for_logs = Arc::clone(settings.log());
@@ -166,12 +170,7 @@ impl Topics {
             catalog.topics.remove(name);
             catalog.deleted.insert(entry.id);
         };
-        let mut stored = catalog.change(strike);
-        if stored.as_ref().is_err_and(Error::is_disk_full) && catalog.check().is_ok() {
-            // The new list needs room, on a disk that is full and is to be freed by it.
-            self.give_up_indexes(name);
-            stored = catalog.change(strike);
-        }
+        let stored = self.change_with_room(&mut catalog, name, strike);
         if stored.is_err() && catalog.check().is_ok() {
             return stored;
         }
@@ -222,13 +221,32 @@ impl Topics {
 }
 
 impl Topics {
-    /// Removes index files, which can be made again: those of all topics, that one first, as many as can be removed.
-    fn give_up_indexes(&self, first: &str) {
-        let (of_topic, others): (Vec<_>, Vec<_>) =
-            self.all().into_iter().partition(|topic| topic.name() == first);
-        for topic in of_topic.into_iter().chain(others) {
-            topic.partitions().iter().for_each(|partition| partition.log().give_up_indexes());
+    /// Changes the list, which needs room, on a disk that may be full and is to be freed by it: then index files go, which can be made again.
+    /// Those of that topic first, and the others a part at a time: what somebody else takes of the room is not all of it.
+    fn change_with_room(
+        &self,
+        catalog: &mut CatalogFile,
+        name: &str,
+        change: impl Fn(&mut Catalog),
+    ) -> Result<()> {
+        let mut stored = catalog.change(&change);
+        let is_full = |stored: &Result<()>| stored.as_ref().is_err_and(Error::is_disk_full);
+        if !is_full(&stored) || catalog.check().is_err() {
+            return stored;
         }
+        let (of_topic, others): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|topic| topic.name() == name);
+        let parts = others.chunks(others.len().div_ceil(PARTS).max(1));
+        for part in [of_topic.as_slice()].into_iter().chain(parts) {
+            for topic in part {
+                topic.partitions().iter().for_each(|partition| partition.log().give_up_indexes());
+            }
+            stored = catalog.change(&change);
+            if !is_full(&stored) || catalog.check().is_err() {
+                break;
+            }
+        }
+        stored
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Result;
-use crate::log::{Log, MOST_LOOKS, Patience, Signal};
+use crate::log::{Log, MOST_LOOKS, Patience, Signal, once};
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
 
@@ -44,13 +44,15 @@ impl Drop for Watch {
 #[must_use = "a future does nothing until it is polled"]
 pub struct NextOfPartition<'a> {
     reader: &'a mut PartitionReader,
+    is_over: bool,
 }
 
 impl Future for NextOfPartition<'_> {
     type Output = Result<Option<Records>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.reader.poll_next(context)
+        let this = &mut *self;
+        once(&mut this.is_over, || this.reader.poll_next(context))
     }
 }
 
@@ -82,7 +84,7 @@ impl PartitionReader {
         reason = "what an iterator's `next` is to a loop, this is to a task"
     )]
     pub fn next(&mut self) -> NextOfPartition<'_> {
-        NextOfPartition { reader: self }
+        NextOfPartition { reader: self, is_over: false }
     }
 
     /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use annals::{Durability, Error, Store, StoreReader, TopicConfig};
+use annals_testing::Call;
 
 use crate::common::fast_dir;
 use crate::groups::{committed, member, read, send};
 use crate::hooked::{Hook, Hooked};
 use crate::pair::{child, dir_of_child, kill};
-use crate::world::{ORDERS, attach, attach_hooked, attach_on, attached, copy_of, open, owned, restored};
+use crate::world::{
+    EIO, ORDERS, attach, attach_failing, attach_hooked, attach_on, attached, copy_of, make_room, open, owned,
+    refuse, restored,
+};
 
 #[test]
 fn a_commit_is_kept_whoever_dies_and_folding_twice_changes_nothing() {
@@ -256,4 +260,60 @@ fn no_commit_is_lost_or_taken_back_when_its_process_is_killed() {
         home.commit().unwrap();
         told = [0, 1].map(|partition| home.committed((ORDERS, partition)).unwrap());
     }
+}
+
+#[test]
+fn figures_and_members_elsewhere_read_again_and_again_all_commits_that_wait() {
+    let (dir, store, reader) = attached(0);
+    send(&store, 20);
+    for group in 0..30 {
+        let mut one = reader.consumer(&format!("group-{group}")).unwrap();
+        one.assign([(ORDERS, 0)]).unwrap();
+        (0..10).for_each(|offset| one.commit_offsets([((ORDERS, 0).into(), offset)]).unwrap());
+    }
+    let (files, other) = attach_failing(dir.path());
+    let read = |what: &str, of: &mut dyn FnMut()| {
+        files.forget();
+        of();
+        let reads = files.trace().into_iter().filter(|done| done.call == Call::Read);
+        let bytes: u64 =
+            reads.filter(|done| done.path.ends_with("annals.spool")).map(|done| done.bytes).sum();
+        assert!(bytes < 2_000, "{what}: {bytes} bytes");
+    };
+    let lag_of = |stats: &annals::stats::ReaderStats| stats.groups.iter().map(|one| one.lag()).sum::<u64>();
+    read("stats", &mut || assert_eq!(lag_of(&other.stats().unwrap()), 30));
+    read("groups", &mut || assert_eq!(other.groups().len(), 30));
+    read("committed", &mut || assert_eq!(committed(other.committed("group-7")), [9]));
+    read("lag", &mut || assert_eq!(other.lag("group-7").lag(), 1));
+    let mut member = other.consumer("shipping").unwrap();
+    read("subscribe", &mut || member.subscribe([ORDERS]).unwrap());
+    read("lag of a member", &mut || _ = member.lag().unwrap());
+    drop(member);
+    let mut one = reader.consumer("group-7").unwrap();
+    one.assign([(ORDERS, 0)]).unwrap();
+    one.commit_offsets([((ORDERS, 0).into(), 4)]).unwrap();
+    read("one more", &mut || assert_eq!(committed(other.committed("group-7")), [4]));
+    // What the owner takes out is seen where it was put.
+    assert_eq!(committed(store.committed("group-7")), [4]);
+    assert_eq!(committed(other.committed("group-7")), [4]);
+    one.commit_offsets([((ORDERS, 0).into(), 2)]).unwrap();
+    read("one in another file", &mut || assert_eq!(lag_of(&other.stats().unwrap()), 29 + 8));
+}
+
+#[test]
+fn a_look_that_failed_behind_the_spool_hid_what_it_had_read_there_from_the_next() {
+    let (dir, store, reader) = attached(0);
+    send(&store, 20);
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    let (hooked, other) = attach_hooked(dir.path());
+    billing.commit_offsets([((ORDERS, 0).into(), 5)]).unwrap();
+    assert_eq!(committed(other.committed("billing")), [5]);
+    billing.commit_offsets([((ORDERS, 0).into(), 6)]).unwrap();
+    billing.commit_offsets([((ORDERS, 1).into(), 4)]).unwrap();
+    // The look reads the list of topics behind the spool.
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    refuse(&hooked, "annals.topics", EIO);
+    assert_eq!(committed(other.committed("billing")), [5]);
+    make_room(&hooked);
+    assert_eq!(committed(other.committed("billing")), [6, 4]);
 }

@@ -19,6 +19,7 @@ mod commits;
 mod crowded;
 mod dead;
 mod ends;
+mod folds;
 mod frozen;
 mod groups;
 mod hooked;

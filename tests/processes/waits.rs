@@ -380,3 +380,19 @@ fn who_works_on_a_store_whose_path_cannot_be_looked_at_goes_on() {
     assert_eq!(store.committed("billing").values().map(|at| at.offset).collect::<Vec<_>>(), [3]);
     assert_eq!(offsets(&take_at_home(&store)), [2]);
 }
+
+/// No owner can open it.
+#[test]
+fn who_attaches_where_a_restore_was_cut_off_was_told_to_attach_again() {
+    let (backup, cut_off) = (fast_dir(), fast_dir());
+    let (_dir, store) = owned(3);
+    store.backup(backup.path()).unwrap();
+    std::fs::write(cut_off.path().join("annals.backup.new"), []).unwrap();
+    for dir in [&backup, &cut_off] {
+        let opened = Store::open(dir.path()).unwrap_err();
+        assert!(matches!(opened, Error::Backup { .. }), "{opened}");
+        let attached = StoreReader::attach(dir.path()).unwrap_err();
+        assert!(!attached.is_retriable());
+        assert_eq!(attached.to_string(), opened.to_string());
+    }
+}

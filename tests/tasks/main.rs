@@ -15,6 +15,7 @@ mod durable;
 mod elsewhere;
 mod ends;
 mod followers;
+mod once;
 mod runtimes;
 mod wakes;
 

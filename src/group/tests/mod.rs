@@ -2,3 +2,4 @@
 
 mod consumed;
 mod spool_file;
+mod spool_read;

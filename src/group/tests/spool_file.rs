@@ -20,10 +20,10 @@ fn record(number: u64) -> SpooledRecord {
 }
 
 /// A process, on a machine of which it is the only one.
-struct Process {
-    machine: PowerCutFileSystem,
-    files: Arc<FaultyFileSystem>,
-    spool: SpoolFile,
+pub(super) struct Process {
+    pub(super) machine: PowerCutFileSystem,
+    pub(super) files: Arc<FaultyFileSystem>,
+    pub(super) spool: SpoolFile,
     /// It does not take out any more.
     is_poisoned: bool,
 }
@@ -35,7 +35,7 @@ impl Process {
         Self { machine, files, spool: SpoolFile::new(root, None), is_poisoned: false }
     }
 
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let machine = PowerCutFileSystem::new();
         machine.shared().create_dir(Path::new("/store")).unwrap();
         machine.shared().sync_dir(Path::new("/")).unwrap();
@@ -43,7 +43,7 @@ impl Process {
     }
 
     fn append(&self, number: u64, durability: Durability) -> Result<()> {
-        self.spool.append(&[record(number)], durability)
+        self.spool.append(&[record(number)], durability).map(drop)
     }
 
     /// The numbers of the commits that are there.
@@ -54,7 +54,7 @@ impl Process {
     }
 
     /// The system needs the memory of some clean pages.
-    fn evict(&self, random: &mut Random) -> Self {
+    pub(super) fn evict(&self, random: &mut Random) -> Self {
         let mut disk = self.machine.disk();
         disk.evict(|| random.one_in(2));
         Self::on(PowerCutFileSystem::on(disk, None))

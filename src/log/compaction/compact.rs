@@ -250,6 +250,8 @@ impl Log {
                 }
                 // Each of them fits where it was, or stays as it is.
                 Cleaned::TooLarge if run.len() > 1 => {
+                    // The first try has come to some of their markers: they would pass for alone now.
+                    markers.skip();
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
                 Cleaned::Overtaken | Cleaned::TooLarge => {

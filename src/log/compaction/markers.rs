@@ -6,8 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-/// What a pass over the log has seen so far. It begins at the start of the log and comes to every batch in order; one that it comes to
-/// again counts again.
+/// What a pass over the log has seen so far. It begins at the start of the log and comes to every batch in order. An end that it comes to
+/// again counts again, and its transaction may lie before where it went back to: that is a gap.
 #[derive(Debug, Default)]
 pub(super) struct Markers {
     /// Producers with a batch of a transaction whose end was not seen yet, emptied ones among them: without its end that would be
@@ -17,7 +17,7 @@ pub(super) struct Markers {
 }
 
 impl Markers {
-    /// Some of the log is not looked at: of what comes after nobody knows what is left.
+    /// Some of the log is not looked at, or is looked at again: of what comes after nobody knows what is left.
     pub(super) fn skip(&self) {
         self.has_gaps.set(true);
     }

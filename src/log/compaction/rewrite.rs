@@ -9,8 +9,13 @@ use crate::format::{
 };
 use crate::log::compaction::sieve::{BatchFate, Sieve};
 use crate::log::log::Log;
-use crate::segment::{FinishedSegment, NewSegment, Segment, StoredBatch};
+use crate::segment::{self, FinishedSegment, NewSegment, Segment, StoredBatch};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
+
+/// Where not even so many bytes are free, index files go for what is written.
+const LITTLE: u64 = 64 * 1024;
+/// Of a segment that takes the place of others. Unit tests get beyond it.
+const MOST_BYTES: u64 = if cfg!(test) { 4 << 20 } else { segment::MOST_BYTES };
 
 /// A sealed segment to read from.
 #[derive(Debug, Clone)]
@@ -255,14 +260,24 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     }
 }
 
-/// Begins a new segment of about so many bytes, if there is room for them.
+/// Begins a new segment of so many bytes at most. Where these do not fit, what stays may.
 fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
     if log.upkeeps.has_unfinished() {
         // It may be what takes the room. Where it still cannot be removed it stays owed.
         drop(log.remove_unfinished());
     }
-    log.directory.check_space(bytes)?;
-    NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)
+    let is_scarce = match log.directory.check_space(bytes) {
+        Err(error) if error.is_disk_full() => true,
+        checked => checked.map(|()| false)?,
+    };
+    if is_scarce && log.directory.check_space(bytes.min(LITTLE)).is_err() {
+        // Index files can be made again.
+        log.give_up_indexes();
+        log.directory.check_space(1)?;
+    }
+    let new = NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)?;
+    let new = new.of_at_most(MOST_BYTES);
+    Ok(if is_scarce { new.where_room_is_scarce() } else { new })
 }
 
 #[cfg(test)]

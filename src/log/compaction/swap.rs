@@ -20,7 +20,7 @@ use crate::log::config::LogConfig;
 use crate::log::log::Log;
 use crate::log::table::edit::{Edit, NewHorizon};
 use crate::log::table::names;
-use crate::log::write::writer::Writer;
+use crate::log::write::writer::{Open, Writer};
 use crate::segment::{FinishedSegment, Segment};
 use crate::types::Offset;
 
@@ -99,8 +99,10 @@ impl Log {
         let Some(at) = position_of(open.state.state(), run) else { return Ok(Swap::Overtaken) };
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Swap::Overtaken) };
         let list = self.segment_list().replaced(first.summary.base..=last.summary.base, segment.cloned());
-        let edit = Edit::of(&open.state).replace(at, new.map(|new| new.summary)).list(list);
-        self.edit(&mut open.state, edit)?;
+        self.with_room_of_indexes(open, Open::table, |log, open| {
+            let replaced = Edit::of(&open.state).replace(at.clone(), new.map(|new| new.summary));
+            log.edit(&mut open.state, replaced.list(list.clone()))
+        })?;
         Ok(Swap::Done)
     }
 
@@ -132,8 +134,10 @@ impl Log {
     pub(super) fn note_cleaned(&self, until: Offset, horizons: &[NewHorizon]) -> Result<()> {
         let mut writer = self.writer.lock();
         let open = self.opened(&mut writer)?;
-        let edit = Edit::of(&open.state).cleaned(until, horizons);
-        self.edit(&mut open.state, edit)
+        self.with_room_of_indexes(open, Open::table, |log, open| {
+            let edit = Edit::of(&open.state).cleaned(until, horizons);
+            log.edit(&mut open.state, edit)
+        })
     }
 }
 

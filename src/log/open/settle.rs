@@ -90,14 +90,19 @@ impl Log {
 
     /// As many as can be: one that stays is no reason to leave the others.
     pub(in crate::log) fn remove_indexes(&self, state: &PartitionState) {
+        self.remove_indexes_of(&state.sealed);
+        self.give_up_snapshots(state);
+    }
+
+    /// The same of these segments alone.
+    pub(in crate::log) fn remove_indexes_of(&self, sealed: &[SegmentSummary]) {
         let list = self.segment_list();
-        for SegmentSummary { base, .. } in &state.sealed {
+        for SegmentSummary { base, .. } in sealed {
             drop(names::remove_derived(&self.directory, *base));
             if let Some(segment) = list.floor(*base).filter(|segment| segment.base() == *base) {
                 segment.let_go_of_key_file();
             }
         }
-        self.give_up_snapshots(state);
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.

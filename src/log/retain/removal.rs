@@ -4,9 +4,11 @@
 //! files that the next life removes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::format::PartitionState;
+use crate::io::pause;
 use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::retain::retention::{Moment, RemovalReason, RetentionPolicy, SegmentFacts, removable};
@@ -14,6 +16,11 @@ use crate::log::table::names;
 use crate::log::write::size_limit::WhenFull;
 use crate::log::write::writer::{Open, Writer};
 use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// So often something is tried on a full disk, each time in the room of so large a part of the index files.
+const PARTS: usize = 4;
+/// How long others may need to be done with what they have begun.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What part of a partition's size limit is much.
 const PART_OF_LIMIT: u64 = 8;
@@ -267,8 +274,22 @@ impl Log {
     ) -> Result<()> {
         match act(self, of) {
             Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
-                self.remove_indexes(table(of));
-                act(self, of)
+                // A part at a time, the oldest first: what others take of the room, in other partitions, is not all of it.
+                let sealed = table(of).sealed.clone();
+                let mut parts = sealed.chunks(sealed.len().div_ceil(PARTS).max(1));
+                self.give_up_snapshots(table(of));
+                let mut outcome = Err(error);
+                for _ in 0..PARTS {
+                    match parts.next() {
+                        Some(part) => self.remove_indexes_of(part),
+                        None => pause(MOMENT),
+                    }
+                    outcome = act(self, of);
+                    if self.poison.get().is_some() || !outcome.as_ref().is_err_and(Error::is_disk_full) {
+                        break;
+                    }
+                }
+                outcome
             }
             outcome => outcome,
         }

@@ -49,6 +49,24 @@ fn leave(place: &Place, names: &[String]) {
 }
 
 #[test]
+fn a_compaction_wanted_room_for_all_that_it_reads() {
+    let (disk, place) = faulty();
+    let log = twenty(&place);
+    let bytes = log.bytes();
+    // One segment has 500 bytes, and all that stays has 228.
+    for (room, has_room) in [(0, false), (40, false), (300, true)] {
+        let room = Fault::Short(room);
+        disk.fail(&[Call::AvailableSpace], "", (0, Times::ForEver), room);
+        let compacted = log.compact(&|| Some(now_config(&place)));
+        assert_eq!(compacted.is_ok(), has_room, "{compacted:?}");
+        assert_eq!(unfinished(&place), [""; 0]);
+        disk.heal();
+    }
+    assert_eq!(contents(&log), LEFT);
+    assert!(log.bytes() < bytes / 2);
+}
+
+#[test]
 fn a_rewrite_that_fails_at_its_end_leaves_no_file() {
     for call in [Call::Write, Call::Sync] {
         let (disk, place) = faulty();
@@ -78,7 +96,7 @@ fn what_a_rewrite_could_not_remove_is_in_no_way_of_the_next_one_and_is_owed() {
     assert_eq!(unfinished(&place), [""; 0], "maintenance takes it away");
     // Where there is no room for the next try, what the first has left is gone first.
     fails_and_leaves();
-    disk.fail(&[Call::AvailableSpace], "", (0, Times::Once), Fault::Short(0));
+    disk.fail(&[Call::AvailableSpace], "", (0, Times::ForEver), Fault::Short(0));
     assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
     assert_eq!(unfinished(&place), [""; 0]);
 }

@@ -62,6 +62,24 @@ fn a_full_disk_is_freed_of_everything_where_there_are_index_files() {
 }
 
 #[test]
+fn a_deletion_on_a_full_disk_failed_where_others_took_the_room_of_its_index_files() {
+    for taken in 0..4 {
+        let disk = crate::doubles::FaultyFileSystem::new();
+        let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+        let log = place.open();
+        append(&log, 0..53, Durability::Os);
+        for nth in 0..=taken {
+            let (calls, path) = (&[crate::doubles::Call::Create], "annals.state.new");
+            disk.fail(calls, path, (nth, crate::doubles::Times::Once), crate::doubles::Fault::Error(28));
+        }
+        let report = log.delete_records(20).unwrap();
+        assert_eq!((report.start, log.start()), (20, 20), "taken {taken} times");
+        assert_eq!(disk.trace().iter().filter(|done| done.struck).count(), taken + 1);
+        assert_eq!(read_all(&log, 20), expected(20..53));
+    }
+}
+
+#[test]
 fn retention_takes_whole_segments_and_they_stay_gone() {
     for mode in [ReadMode::Mapped, ReadMode::Positional] {
         let place = Place::new(mode);

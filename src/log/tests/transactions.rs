@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::compaction::now_config;
+use super::compaction::{now_config, put};
 use super::gate::{Gated, Stops};
 use super::place::Place;
 use super::*;
@@ -296,4 +296,42 @@ fn a_compaction_with_damage_had_no_end_while_senders_rolled() {
     assert!(matches!(compacted, Err(Error::Corrupt { .. })), "{compacted:?}");
     let rolls = *rolls.lock();
     assert!((1..MOST).contains(&rolls), "it went on until nobody sent any more: {rolls}");
+}
+
+/// What stays of two segments fits no third one, so they are taken again one by one: a marker that was come to twice passed for one without a
+/// transaction, whose records lie in a segment before.
+#[test]
+fn a_committed_transaction_lost_its_end_to_a_compaction_that_took_a_run_again() {
+    let place = Place::in_memory(ReadMode::Positional, Arc::new(crate::io::OsFileSystem));
+    let log = place.open();
+    log.set_config(config(5 << 20));
+    // Of 500 KB each. A new segment has 4 MiB in these tests, and the run of the last two has more.
+    let large = |keys: std::ops::Range<usize>| {
+        keys.for_each(|key| put(&log, &[(&key.to_string(), &"x".repeat(500_000))]));
+    };
+    stage(&log, stamp(7, 0, 0), &["committed".into()]).unwrap();
+    large(0..6);
+    log.roll().unwrap();
+    end(&log, 7, Ending::Commit);
+    large(6..11);
+    log.roll().unwrap();
+    large(11..15);
+    stage(&log, stamp(7, 1, 0), &["aborted".into()]).unwrap();
+    end(&log, 7, Ending::Abort);
+    for seconds in [0, 61] {
+        place.clock.set(1_000_000 + seconds * 1000);
+        log.compact(&|| Some(now_config(&place))).unwrap();
+        assert_eq!(place.logs().len(), 4, "no two of them became one");
+    }
+    log.close().unwrap();
+    drop(log);
+    for name in place.files() {
+        if name.ends_with(".txnindex") || name.ends_with(".snapshot") {
+            std::fs::remove_file(place.dir.path().join(name)).unwrap();
+        }
+    }
+    let log = place.open();
+    let mut committed = read(&log, 0, Isolation::ReadCommitted);
+    committed.retain(|(_, value)| value.len() < 100);
+    assert_eq!(committed, [(0, "committed".to_owned())]);
 }

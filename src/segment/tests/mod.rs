@@ -3,6 +3,7 @@
 mod files;
 mod find;
 mod limits;
+mod room;
 mod salvage;
 
 use std::sync::Arc;

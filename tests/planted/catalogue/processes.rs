@@ -9,6 +9,7 @@ const ENDS: Tests = tests("processes", &["ends::"]);
 const GROUPS: Tests = tests("processes", &["groups::", "commits::"]);
 const LOOKS: Tests = tests("processes", &["looks::"]);
 const PAGE: Tests = tests("lib", &["live::"]);
+const SPOOL_READ: Tests = tests("lib", &["group::tests::spool_read::"]);
 const SPOOL_FILE: Tests = tests("lib", &["group::tests::spool_file::"]);
 
 pub(super) const BUGS: &[Bug] = &[
@@ -150,7 +151,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-stays-over-what-was-folded",
         file: "src/group/follow.rs",
-        good: "committed.uncover();",
+        good: "                committed.uncover();\n",
         bad: "",
         caught_by: &[GROUPS],
     },
@@ -232,6 +233,55 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
+        name: "spool-that-was-read-is-believed-in-another-file",
+        file: "src/group/spool_read.rs",
+        good: "is_sure && read.id == head.id)",
+        bad: "is_sure && head.id > 0)",
+        caught_by: &[SPOOL_READ],
+    },
+    Bug {
+        name: "spool-that-was-read-is-believed-behind-a-write-that-failed",
+        file: "src/group/spool_read.rs",
+        good: "if since.first == Some(last) {",
+        bad: "if since.first.is_some() {",
+        caught_by: &[SPOOL_READ],
+    },
+    Bug {
+        name: "spool-that-was-read-is-believed-after-a-sync-that-failed",
+        file: "src/group/spool_read.rs",
+        good: "if !is_sure {\n            all.id = 0;",
+        bad: "if false {\n            all.id = 0;",
+        caught_by: &[SPOOL_READ],
+    },
+    Bug {
+        name: "spool-is-read-again-at-each-look",
+        file: "src/group/spool_read.rs",
+        good: "                read.add(&since);\n",
+        bad: "",
+        caught_by: &[SPOOL_READ, GROUPS],
+    },
+    Bug {
+        name: "spool-is-not-laid-over-after-a-look-that-failed",
+        file: "src/group/follow.rs",
+        good: "let was_laid = std::mem::take(&mut replayed.is_laid);",
+        bad: "let was_laid = replayed.is_laid;",
+        caught_by: &[GROUPS],
+    },
+    Bug {
+        name: "owner-sees-no-wish-when-it-syncs",
+        file: "src/live/owner.rs",
+        good: "        drop(syncing);\n        // Who commits elsewhere need not wait for records.\n        self.owner.look_for_a_wish();\n",
+        bad: "        drop(syncing);\n",
+        caught_by: &[tests("processes", &["folds::"])],
+    },
+    Bug {
+        name: "fold-that-fails-is-not-told",
+        file: "src/store/caretaker.rs",
+        good: "            Err(error) => self.failures.note_failure(of, error, &Arc::default()),\n",
+        bad: "            Err(_) => {}\n",
+        caught_by: &[tests("processes", &["folds::"])],
+    },
+    Bug {
         name: "member-elsewhere-begins-without-a-look",
         file: "src/consumer/consumer.rs",
         good: "        self.groups.look()?;\n        let mut unseen = None;",
@@ -255,8 +305,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "reader-that-is-dropped-keeps-its-groups",
         file: "src/store/reader.rs",
-        good: "Spool::new(root.clone(), Some(locks.clone()), SpoolRole::Guest);",
-        bad: "Spool::new(root.clone(), Some(guest.locks()), SpoolRole::Guest);",
+        good: "Spool::of_guest(root.clone(), locks.clone(), &guest);",
+        bad: "Spool::of_guest(root.clone(), guest.locks(), &guest);",
         caught_by: &[GROUPS],
     },
     Bug {

@@ -25,6 +25,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("tasks", &["commits::"])],
     },
     Bug {
+        name: "future-that-was-ready-works-on",
+        file: "src/log/once.rs",
+        good: "    *is_over = polled.is_ready();\n",
+        bad: "",
+        caught_by: &[tests("tasks", &["once::"])],
+    },
+    Bug {
         name: "waker-kept-without-a-second-look",
         file: "src/log/signal.rs",
         good: "if state.raised != seen {\n            drop(state);",

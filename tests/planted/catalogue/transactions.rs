@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "marker-that-is-come-to-again-passes-for-alone",
+        file: "src/log/compaction/compact.rs",
+        good: "they would pass for alone now.\n                    markers.skip();\n",
+        bad: "they would pass for alone now.\n",
+        caught_by: &[tests("lib", &["log::tests::transactions::a_committed_transaction_lost_its_end"])],
+    },
+    Bug {
         name: "figures-wait-for-a-commit-that-waits-for-room",
         file: "src/transaction/stats.rs",
         good: ".filter_map(|named| Some((&named.name, named.begun()?)));",

@@ -64,8 +64,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "leftover-in-the-name-of-a-partition",
         file: "src/store/failures.rs",
-        good: "deleted: Some(topic)",
-        bad: "deleted: Some(topic).filter(|_| false)",
+        good: "part: Part::Leftover(topic)",
+        bad: "part: Part::Leftover(topic.min(0))",
         caught_by: &[
             tests("interface", &["errors::effects::files_of_an_earlier_topic"]),
             tests("lib", &["store::failures::"]),

@@ -1,0 +1,94 @@
+//! When the owner takes over what groups in other processes have committed, and what it says where it cannot.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use annals::{Record, Store, StoreReader, TopicConfig};
+
+use crate::common::{by_hand, fast_dir};
+use crate::groups::committed;
+use crate::hooked::Hooked;
+use crate::world::{ORDERS, attach, fill, make_room, wait_for};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Commits until the spool is large.
+fn commit_much(reader: &StoreReader) -> i64 {
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.assign([(ORDERS, 0)]).unwrap();
+    let metadata = "m".repeat(4_000);
+    for number in 0..80 {
+        billing.commit_with_metadata([((ORDERS, 0).into(), number % 16)], &metadata).unwrap();
+    }
+    79 % 16
+}
+
+/// Nobody waits for records here: it is its sync by which the owner learns of it, and in the second case nobody has it sync.
+#[test]
+fn commits_elsewhere_waited_for_a_round_of_maintenance_however_many_they_were() {
+    for waits in [false, true] {
+        let dir = fast_dir();
+        let sync_every = Duration::from_millis(if waits { 3_600_000 } else { 20 });
+        let store = Store::builder(dir.path()).sync_every(sync_every).open().unwrap();
+        store.ensure_topic(ORDERS, TopicConfig::new()).unwrap();
+        let send = || store.producer().send(Record::to(ORDERS).partition(0).value("x")).unwrap();
+        (0..16).for_each(|_| _ = send());
+        let reader = attach(dir.path());
+        let spool = dir.path().join("annals.spool");
+        let mut few = reader.consumer("few").unwrap();
+        few.assign([(ORDERS, 0)]).unwrap();
+        few.commit_offsets([((ORDERS, 0).into(), 3)]).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(spool.exists(), "a few wait for the round");
+        let last = commit_much(&reader);
+        if waits {
+            let mut tail = reader.consumer_builder().build().unwrap();
+            tail.assign([(ORDERS, 0)]).unwrap();
+            tail.seek_to_end();
+            let waiting = std::thread::spawn(move || tail.poll(LONG).unwrap().len());
+            while !waiting.is_finished() {
+                send();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(waiting.join().unwrap() > 0);
+        } else {
+            send();
+        }
+        assert!(wait_for(|| !spool.exists(), LONG), "nobody has folded it: {waits}");
+        assert_eq!(committed(reader.committed("billing")), [last]);
+        assert_eq!(committed(reader.committed("few")), [3]);
+    }
+}
+
+#[test]
+fn an_owner_that_could_take_over_no_commit_said_nothing_of_it() {
+    let (dir, hooked) = (fast_dir(), Hooked::new());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&told);
+    let tell = move |place: &annals::TopicPartition, error: &annals::Error| {
+        telling.lock().unwrap().push((place.to_string(), error.is_disk_full()));
+    };
+    let store = by_hand(dir.path()).file_system(hooked.files()).on_maintenance_failure(tell).open().unwrap();
+    store.ensure_topic(ORDERS, TopicConfig::new()).unwrap();
+    (0..16).for_each(|_| _ = store.producer().send(Record::to(ORDERS).value("x")).unwrap());
+    let reader = attach(dir.path());
+    let mut billing = reader.consumer("billing").unwrap();
+    billing.assign([(ORDERS, 0)]).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 3)]).unwrap();
+    fill(&hooked, "__consumer_offsets");
+    let failures = || store.stats().unwrap().maintenance_failures;
+    let listed = failures();
+    assert_eq!(listed.len(), 1, "the figures that met it tell of it: {listed:?}");
+    assert!(told.lock().unwrap().is_empty(), "who asks for figures is not called back");
+    store.maintain().unwrap_err();
+    store.maintain().unwrap_err();
+    let listed = failures();
+    assert!(listed[0].error.is_disk_full() && listed[0].failures == 3, "{listed:?}");
+    let place = "__consumer_offsets-0".to_owned();
+    assert_eq!(listed[0].topic_partition.to_string(), place);
+    assert_eq!(*told.lock().unwrap(), [(place.clone(), true), (place, true)]);
+    make_room(&hooked);
+    store.maintain().unwrap();
+    assert!(failures().is_empty());
+    assert!(!dir.path().join("annals.spool").exists());
+}
