@@ -109,12 +109,12 @@ impl Queue {
         outcome
     }
 
-    fn tell_of_released(&self) {
+    pub(super) fn tell_of_released(&self) {
         self.queues.tell_groups();
         self.watchers.raise();
     }
 
-    fn release_one(
+    pub(super) fn release_one(
         &self,
         place: &Place,
         inner: &mut SlotInner,
@@ -129,11 +129,15 @@ impl Queue {
             let span = Span { first: offset, last: offset, count };
             return self.give_up(place, inner, (span, now, reason));
         }
-        let deliveries = u16::try_from(count).unwrap_or(0);
-        let delay = delay.unwrap_or_else(|| self.settings.retry.delay(deliveries, offset));
+        let delay = delay.unwrap_or_else(|| self.retry_delay(offset, count));
         let due = (!delay.is_zero()).then(|| until(now, delay));
         inner.state.release(offset, offset, due);
         Ok(())
+    }
+
+    /// How long a message waits that was handed out so often.
+    pub(super) fn retry_delay(&self, offset: Offset, count: i16) -> Duration {
+        self.settings.retry.delay(u16::try_from(count).unwrap_or(0), offset)
     }
 
     /// Keeps a message for longer.

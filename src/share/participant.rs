@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::StateBatch;
 use crate::io::{in_drop, in_drop_each};
 use crate::locks::{AtomicBool, OnceLock, Ordering};
@@ -13,20 +13,25 @@ use crate::share::queues::Queues;
 use crate::share::slot::SlotInner;
 use crate::share::state_log::{Accounts, SlotName};
 use crate::share::suspects::Entered;
-use crate::topic::{Contribution, Outcome, Participant, Partition, Prepared, SHARE_STATE, WrittenIn};
+use crate::topic::{
+    Contribution, Outcome, Participant, Partition, Prepared, Refusal, SHARE_STATE, WrittenIn,
+};
 use crate::transaction::Transaction;
 use crate::types::{Offset, Timestamp};
+
+/// A message, and how it was handed out.
+type Held = (Arc<Delivery>, Offset);
 
 /// All messages that are done with one transaction.
 #[derive(Debug)]
 struct Answers {
     queues: Arc<Queues>,
     /// By the state they are of, in the order in which states are locked.
-    by_slot: BTreeMap<SlotName, Vec<(Arc<Delivery>, Offset)>>,
+    by_slot: BTreeMap<SlotName, Vec<Held>>,
     /// They have taken effect.
     are_done: AtomicBool,
     /// Why they have not.
-    cause: OnceLock<Error>,
+    cause: OnceLock<Refusal>,
 }
 
 /// A state that is locked, and what is to become of its messages.
@@ -54,13 +59,14 @@ impl Transaction {
     ///
     /// Whether the delivery counts that has come to nothing depends on why. Aborted or dropped by the program's own will, it does, as with a
     /// message that is dropped. Where the commit, or the last of the transaction's calls that has failed, says nothing of the message, it does not, and the message is handed out
-    /// again at once, as after [`put_back`](Message::put_back): a [conflict](crate::Error::is_conflict), a full disk and any other [`Io`](crate::Error::Io), a topic that is
+    /// again, after the delay of the queue's [`RetryPolicy`](crate::queue::RetryPolicy) if it has one: a [conflict](crate::Error::is_conflict), a full disk and any other [`Io`](crate::Error::Io), a topic that is
     /// full, [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`NotAssigned`](crate::Error::NotAssigned) and
     /// [`OffsetUndecided`](crate::Error::OffsetUndecided) of a consumer's offsets, [`Poisoned`](crate::Error::Poisoned). After any other error it counts, as the cause may be the message, and a dead letter of its last delivery says the error.
     ///
     /// So workers that conflict make no dead letters, and cannot keep each other from all work: of a conflict somebody else's append is the cause. A conflict that is word for word the one by which the
     /// message came back before has nobody behind it, as when a stream has to be new that is there, and counts; so does the time of the transaction when it is over for the second time.
-    /// On a full disk there is no end to it before there is room: wait a little when a commit fails.
+    /// Any other of these causes, and a conflict of a transaction that was written as it came ([`buffer_bytes`](crate::TransactionBuilder::buffer_bytes)), may be the message's own after all, as when its result fills the topic: 8 times in a row in one life of the
+    /// process the delivery does not count, and from then on each does. On a full disk wait a little when a commit fails.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -117,8 +123,8 @@ impl Participant for Answers {
         SHARE_STATE.name
     }
 
-    fn refused(&self, cause: &Error) {
-        _ = self.cause.set(cause.clone());
+    fn refused(&self, why: &Refusal) {
+        _ = self.cause.set(why.clone());
     }
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
@@ -153,11 +159,7 @@ impl Participant for Answers {
 }
 
 /// What is written of the messages, if all of them are held.
-fn batches_of(
-    inner: &SlotInner,
-    messages: &[(Arc<Delivery>, Offset)],
-    now: Timestamp,
-) -> Result<Vec<StateBatch>> {
+fn batches_of(inner: &SlotInner, messages: &[Held], now: Timestamp) -> Result<Vec<StateBatch>> {
     let mut batches = Vec::new();
     for (delivery, offset) in messages {
         // What is sent back is in the transaction, and would be back though it was erased.
@@ -222,10 +224,15 @@ impl Drop for Answers {
             // Not while the transaction is held: whoever makes room looks at all queues and groups.
             return in_drop(|| self.make_room());
         }
-        in_drop_each(self.by_slot.values().flatten(), |(delivery, offset)| {
+        let is_alike = |one: &Held, other: &Held| Arc::ptr_eq(&one.0.queue, &other.0.queue);
+        in_drop_each(self.by_slot.values().flat_map(|of| of.chunk_by(is_alike)), |messages| {
+            let Some((Delivery { queue, place, .. }, _)) = messages.first().map(|(of, at)| (&**of, at))
+            else {
+                return;
+            };
+            let locked: Vec<_> = messages.iter().map(|(of, offset)| (of.lock, *offset)).collect();
             // What is done, or lost, is not held any more.
-            let back = (*offset, self.cause.get());
-            drop(delivery.queue.take_back(&delivery.place, delivery.lock, back));
+            drop(queue.take_back(place, &locked, self.cause.get()));
         });
     }
 }

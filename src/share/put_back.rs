@@ -9,29 +9,10 @@ use crate::share::share_partition::SharePartition;
 use crate::share::slot::push;
 use crate::types::{Durability, Offset, Timestamp};
 
-/// What becomes of messages whose lesser count cannot be written, as on a full disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unwritten {
-    /// They are held still.
-    Fails,
-    /// They are put back in memory. The next handing out writes what is right; a life that ends before has counted this one.
-    Stands,
-}
-
 impl Queue {
     /// Has messages handed out again: this delivery does not count, and is written so before anybody else is handed them. At
     /// `Disk` it survives a power cut.
     pub(super) fn put_back(&self, place: &Place, lock: Lock, offsets: &[Offset]) -> Result<()> {
-        self.put_back_or(place, lock, (offsets, Unwritten::Fails))
-    }
-
-    /// The same; where it stands though it cannot be written it is not made durable either.
-    pub(super) fn put_back_or(
-        &self,
-        place: &Place,
-        lock: Lock,
-        (offsets, unwritten): (&[Offset], Unwritten),
-    ) -> Result<()> {
         let (mut inner, now) = self.enter(place)?;
         let (mut batches, mut lost) = (Vec::new(), None);
         for offset in offsets {
@@ -45,9 +26,7 @@ impl Queue {
         }
         if self.settings.counts_written {
             let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
-            if unwritten == Unwritten::Fails {
-                written.map_err(|error| self.explain(place, error))?;
-            }
+            written.map_err(|error| self.explain(place, error))?;
         }
         for batch in &batches {
             inner.counters.released += length(batch.first, batch.last);
@@ -56,9 +35,6 @@ impl Queue {
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
         drop(inner);
         self.watchers.raise();
-        if unwritten == Unwritten::Stands {
-            return lost;
-        }
         if self.settings.counts_written && self.settings.durability == Durability::Disk {
             self.queues.states.sync_of(&place.slot).map_err(|error| self.explain(place, error))?;
         }
@@ -70,6 +46,16 @@ impl SharePartition {
     /// They are to be handed out again, from `until` on.
     pub(super) fn release(&mut self, first: Offset, last: Offset, until: Option<Timestamp>) {
         let count = self.runs.at(first).map_or(0, |(_, run)| run.count);
+        self.release_with(first, last, (count, until));
+    }
+
+    /// The same, after so many deliveries.
+    pub(super) fn release_with(
+        &mut self,
+        first: Offset,
+        last: Offset,
+        (count, until): (i16, Option<Timestamp>),
+    ) {
         match until {
             None => self.let_go(first, last, count),
             Some(until) => {

@@ -80,6 +80,11 @@ impl Transaction {
     /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a condition on a stream of another partition.
     pub fn require(&mut self, partition: &Partition, condition: &Condition) -> Result<()> {
+        let required = self.try_to_require(partition, condition);
+        self.note_cause(required)
+    }
+
+    fn try_to_require(&mut self, partition: &Partition, condition: &Condition) -> Result<()> {
         partition.log().check_open()?;
         partition.check_has_stream(condition)?;
         let Some(guard) = Guard::new(condition) else { return Ok(()) };

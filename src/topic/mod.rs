@@ -58,7 +58,7 @@ pub use latest::Latest;
 pub(crate) use ledger::{Entry, Ledger, Replay};
 pub use metadata::{BatchMetadata, RecordMetadata};
 pub use next::NextOfPartition;
-pub(crate) use participant::{Contribution, Outcome, Participant, Prepared, WrittenIn};
+pub(crate) use participant::{Contribution, Outcome, Participant, Prepared, Refusal, WrittenIn};
 pub use partition::Partition;
 pub use partition_reader::{OwnedRecordsIter, PartitionReader};
 pub use partitioner::{KeyHash, Partitioner};

@@ -14,6 +14,14 @@ use crate::topic::ledger::Entry;
 use crate::topic::partition::Partition;
 use crate::types::{Offset, Record};
 
+/// Why a transaction takes no effect, or nobody knows whether it does.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) cause: Error,
+    /// Something of it was written, and is in the log as aborted.
+    pub(crate) was_written: bool,
+}
+
 /// What a layer wants of a transaction. There is one of each type in a transaction: it gathers all that its layer wants of it.
 ///
 /// One that is dropped and whose [`prepare`](Self::prepare) was never called was part of a transaction that was aborted.
@@ -27,7 +35,7 @@ pub(crate) trait Participant: Any + fmt::Debug + Send + Sync {
     }
 
     /// It takes no effect, or nobody knows whether it does, and this is what the program was told: it is dropped next.
-    fn refused(&self, _cause: &Error) {}
+    fn refused(&self, _why: &Refusal) {}
 
     /// Takes the locks under which its state stands still, checks what has to hold, and says what is to be written; `None` when
     /// it wants nothing. It is called when the transaction is committed, under no lock of a partition. An error aborts the transaction. Where it

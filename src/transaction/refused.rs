@@ -2,12 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::io::in_drop;
+use crate::topic::Refusal;
 use crate::transaction::pieces::Pieces;
 use crate::transaction::transaction::{Phase, Transaction};
 
 impl Transaction {
     /// Keeps what a call returns that is an error: what is dropped after it was ended by it.
-    pub(super) fn note_cause<T>(&mut self, outcome: Result<T>) -> Result<T> {
+    pub(crate) fn note_cause<T>(&mut self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome {
             self.cause = Some(error.clone());
         }
@@ -19,8 +20,9 @@ impl Transaction {
         self.phase = Phase::Over;
         // Whoever was fenced has nothing left to abort.
         drop(self.shared.abort(&self.named, self.owner));
+        let why = Refusal { cause: error.clone(), was_written: !self.put.is_empty() };
         (self.pieces, self.put) = (Pieces::default(), Vec::new());
-        self.participants.drain(..).for_each(|one| one.refused(&error));
+        self.participants.drain(..).for_each(|one| one.refused(&why));
         self.conditions.clear();
         self.failed = Some(error.clone());
         error
@@ -34,7 +36,9 @@ impl Drop for Transaction {
             return;
         }
         if let Some(cause) = self.failed.as_ref().or(self.cause.as_ref()) {
-            self.participants.iter().for_each(|one| one.refused(cause));
+            let was_written = !self.put.is_empty() || self.failed.is_some();
+            let why = Refusal { cause: cause.clone(), was_written };
+            self.participants.iter().for_each(|one| one.refused(&why));
         }
         match self.phase {
             // Whoever was fenced has nothing left to abort.

@@ -244,6 +244,11 @@ impl Transaction {
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was not
     /// polled since: what it holds is to come again.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
+        let added = self.try_to_commit_offsets(consumer);
+        self.note_cause(added)
+    }
+
+    fn try_to_commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
         self.check_going_on()?;
         if !consumer.is_of(&self.shared.groups) {
             let path = self.shared.topics.path().display();

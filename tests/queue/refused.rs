@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use annals::{Error, Message, Record, Store, TopicConfig, Transaction};
+use annals::queue::RetryPolicy;
+use annals::{Condition, Error, Expected, Message, Record, Store, TopicConfig, Transaction, WhenFull};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
 
 use crate::world::{World, take};
@@ -61,7 +62,8 @@ fn send_result(world: &World) {
 #[test]
 fn a_message_whose_commit_conflicts_with_others_again_and_again_is_no_dead_letter() {
     let world = world();
-    for _ in 0..6 {
+    // More often than any other cause stays uncounted.
+    for _ in 0..20 {
         let (count, error) = refused(&world, |tx| {
             let results = world.store.topic("results").unwrap().partition(0).unwrap();
             tx.expect_end(&results, results.stable());
@@ -226,4 +228,169 @@ fn a_message_whose_transaction_is_aborted_at_will_is_counted() {
         if count == 1 { tx.abort().unwrap() } else { drop(tx) }
     }
     assert_eq!(reasons(&world), ["delivered 2 times and not done"]);
+}
+
+/// Has what `refuse` does to its transaction refuse the message's commit until it is a letter. Says how often it had been delivered each time.
+fn until_a_letter(world: &World, refuse: impl Fn(Message) -> Error) -> Vec<u16> {
+    let mut counts = Vec::new();
+    while reasons(world).is_empty() && counts.len() < 30 {
+        let message = next(world).expect("the message comes back");
+        counts.push(message.delivery_count());
+        refuse(message);
+    }
+    counts
+}
+
+/// Uncounted eight times, then until its last delivery, which is the second.
+const AT_LAST: [u16; 10] = [1, 1, 1, 1, 1, 1, 1, 1, 1, 2];
+
+#[test]
+fn a_message_whose_own_result_topic_is_full_does_not_come_back_for_ever() {
+    let world = world();
+    world.store.create_topic("full", TopicConfig::new().size_limit(4000, WhenFull::Fail)).unwrap();
+    while world.store.producer().send(Record::to("full").value("x")).is_ok() {}
+    let counts = until_a_letter(&world, |message| {
+        let mut tx = world.store.transaction("t").unwrap();
+        tx.ack(message);
+        tx.send(Record::to("full").value(&[0; 500])).unwrap();
+        let refused = tx.commit().unwrap_err();
+        assert!(matches!(refused, Error::Full { .. }), "{refused}");
+        refused
+    });
+    assert_eq!(counts, AT_LAST);
+    assert!(reasons(&world)[0].contains("full"), "{:?}", reasons(&world));
+}
+
+/// Its own aborted records, and their ends, move the end that the next conflict has found.
+#[test]
+fn a_message_whose_written_records_move_the_end_that_it_expects_does_not_come_back_for_ever() {
+    let world = world();
+    send_result(&world);
+    let results = world.store.topic("results").unwrap().partition(0).unwrap();
+    let before = results.end();
+    let counts = until_a_letter(&world, |message| {
+        let mut tx = world.store.transaction_builder("t").buffer_bytes(0).begin().unwrap();
+        tx.ack(message);
+        tx.send(Record::to("results").value("done")).unwrap();
+        tx.expect_end(&results, 0);
+        let refused = tx.commit().unwrap_err();
+        assert!(refused.is_conflict(), "{refused}");
+        refused
+    });
+    let ends = results.end() - before;
+    assert_eq!(counts, AT_LAST);
+    assert!(ends <= 20, "{ends} records and ends that are aborted");
+    assert!(reasons(&world)[0].contains("another caller appended"), "{:?}", reasons(&world));
+}
+
+#[test]
+fn a_message_whose_commit_was_refused_waits_as_the_retry_policy_says() {
+    let world = world();
+    let policy = RetryPolicy::fixed(Duration::from_secs(10));
+    let mut worker = world.builder().retry_policy(policy).build().unwrap();
+    let results = world.store.topic("results").unwrap().partition(0).unwrap();
+    for _ in 0..2 {
+        let message = take(&mut worker, 1).pop().unwrap();
+        assert_eq!(message.delivery_count(), 1);
+        let mut tx = world.store.transaction("t").unwrap();
+        tx.expect_end(&results, results.stable());
+        send_result(&world);
+        tx.ack(message);
+        tx.commit().unwrap_err();
+        assert!(take(&mut worker, 1).is_empty(), "at once");
+        world.pass(9);
+        assert!(take(&mut worker, 1).is_empty(), "too early");
+        world.pass(1);
+    }
+    assert_eq!(take(&mut worker, 1).len(), 1);
+}
+
+#[test]
+fn a_suspect_whose_commit_was_refused_is_handed_out_beside_others_again() {
+    let mut world = world();
+    world.send(&["b"]);
+    for _ in 0..2 {
+        let messages = take(&mut world.worker(), 9);
+        assert_eq!(messages.len(), 2);
+        let killed = world.killed();
+        std::mem::forget(messages);
+        world = killed;
+    }
+    let mut worker = world.worker();
+    let mut alone = take(&mut worker, 9);
+    assert!(alone.len() == 1 && take(&mut worker, 9).is_empty(), "suspects");
+    let results = world.store.topic("results").unwrap().partition(0).unwrap();
+    let mut tx = world.store.transaction("t").unwrap();
+    tx.expect_end(&results, results.stable());
+    send_result(&world);
+    tx.ack(alone.remove(0));
+    tx.commit().unwrap_err();
+    let beside: Vec<_> = (0..3).flat_map(|_| take(&mut worker, 9)).collect();
+    assert_eq!(beside.len(), 2, "its worker has survived it");
+}
+
+#[test]
+fn the_letter_of_a_message_whose_offsets_or_condition_are_refused_says_why() {
+    for is_offsets in [true, false] {
+        let world = world();
+        for _ in 0..2 {
+            let message = next(&world).unwrap();
+            let mut tx = world.store.transaction("t").unwrap();
+            tx.ack(message);
+            if is_offsets {
+                tx.commit_offsets(&world.store.consumer_builder().build().unwrap()).unwrap_err();
+            } else {
+                let results = world.store.topic("results").unwrap().partition(0).unwrap();
+                let condition = Condition::stream("alice", Expected::NoStream);
+                tx.require(&results, &condition).unwrap_err();
+            }
+        }
+        let reasons = reasons(&world);
+        assert!(reasons[0].contains("delivered 2 times and not done, at last: "), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_refused_commit_of_many_messages_is_one_step_of_their_queue() {
+    let world = World::new(1);
+    world.store.create_topic("results", TopicConfig::new()).unwrap();
+    world.send(&["x"; 50]);
+    let states = || {
+        let topic = world.store.topic("__share_group_state").unwrap();
+        topic.partitions().iter().map(|partition| partition.end()).sum::<i64>()
+    };
+    let mut worker = world.worker();
+    let messages = take(&mut worker, 50);
+    assert_eq!(messages.len(), 50);
+    let before = states();
+    let results = world.store.topic("results").unwrap().partition(0).unwrap();
+    let mut tx = world.store.transaction("t").unwrap();
+    tx.expect_end(&results, 7);
+    messages.into_iter().for_each(|message| tx.ack(message));
+    tx.commit().unwrap_err();
+    assert_eq!(states() - before, 1);
+    assert!(take(&mut worker, 50).iter().all(|message| message.delivery_count() == 1));
+}
+
+#[test]
+fn a_conflict_of_a_message_that_another_has_by_then_is_not_taken_for_its_last_one() {
+    let world = world();
+    let results = world.store.topic("results").unwrap().partition(0).unwrap();
+    let begun = |message| {
+        let mut tx = world.store.transaction_builder("t").buffer_bytes(0).begin().unwrap();
+        tx.ack(message);
+        tx.expect_end(&results, 7);
+        tx
+    };
+    let conflicts = |mut tx: Transaction| {
+        assert!(tx.send(Record::to("results").value("done")).unwrap_err().is_conflict());
+    };
+    let mut worker = world.builder().lock_timeout(Duration::from_secs(10)).build().unwrap();
+    let lost = begun(take(&mut worker, 1).remove(0));
+    world.pass(11);
+    let held = take(&mut worker, 1).remove(0);
+    assert_eq!(held.delivery_count(), 2);
+    conflicts(lost);
+    conflicts(begun(held));
+    assert_eq!(take(&mut worker, 1).remove(0).delivery_count(), 2);
 }
