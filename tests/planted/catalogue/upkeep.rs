@@ -113,6 +113,8 @@ pub(super) const BUGS: &[Bug] = &[
         good: "Ok(None) => snapshot_file::newest_below(&self.directory, named),",
         bad: "Ok(None) => Ok(None),",
         caught_by: &[FORGOTTEN],
+    },
+    Bug {
         name: "compaction-wants-room-for-all-that-it-reads",
         file: "src/log/compaction/rewrite.rs",
         good: "Err(error) if error.is_disk_full() => true,",
