@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::OwedLetter;
 use crate::io::Deadline;
-use crate::locks::{AtomicBool, Ordering, RwLock};
+use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
 use crate::log::Watchers;
 use crate::share::away::Folding;
 use crate::share::burial::Burial;
@@ -31,10 +31,13 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Later {
     queues: Weak<Queues>,
     is_set: AtomicBool,
+    /// However often others wish for it, it is done no more often for that.
+    not_before: Mutex<Deadline>,
 }
 
 impl Chore for Later {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
+        *self.not_before.lock() = Deadline::after(AGAIN_AFTER);
         self.is_set.store(false, Ordering::Release);
         // A round of maintenance reports what fails.
         self.queues.upgrade().into_iter().for_each(|queues| drop(queues.fold()));
@@ -82,7 +85,8 @@ impl Queues {
         let files = Arc::new(files);
         self.cut_at_open(&files);
         drop(self.away.files.set(files));
-        let later = Later { queues: Arc::downgrade(self), is_set: AtomicBool::new(false) };
+        let (queues, is_set) = (Arc::downgrade(self), AtomicBool::new(false));
+        let later = Later { queues, is_set, not_before: Mutex::new(Deadline::after(Duration::ZERO)) };
         drop(self.away.later.set(Arc::new(later)));
     }
 
@@ -105,7 +109,7 @@ impl Queues {
     fn fold_all(&self, counts: impl Fn(&Unfolded) -> bool) -> Result<()> {
         let Some(files) = self.away.files.get().filter(|_| !self.is_away()) else { return Ok(()) };
         let (mut first, mut goes_on) = (Ok(()), false);
-        let names = files.list().inspect_err(|_| self.fold_after(AGAIN_AFTER))?;
+        let names = files.list().inspect_err(|_| self.fold_again())?;
         for name in names {
             let failed = match self.fold_one(files, &name) {
                 Ok(folded) => {
@@ -123,20 +127,24 @@ impl Queues {
             }
         }
         if goes_on {
-            self.fold_after(AGAIN_AFTER);
+            self.fold_again();
         }
         self.tell_groups();
         first
     }
 
-    fn fold_after(&self, wait: Duration) {
-        let later = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel));
-        later.into_iter().for_each(|later| _ = self.topics.agenda().add_timer(later, Deadline::after(wait)));
+    fn fold_again(&self) {
+        self.fold_at(|_| Deadline::after(AGAIN_AFTER));
     }
 
-    /// Another process has a queue since.
+    /// Another process wishes for it, as one that has a queue since.
     pub(crate) fn fold_soon(&self) {
-        self.fold_after(Duration::ZERO);
+        self.fold_at(|later| *later.not_before.lock());
+    }
+
+    fn fold_at(&self, at: impl Fn(&Later) -> Deadline) {
+        let later = self.away.later.get().filter(|later| !later.is_set.swap(true, Ordering::AcqRel));
+        later.into_iter().for_each(|later| _ = self.topics.agenda().add_timer(later, at(later)));
     }
 
     /// The same of one queue.

@@ -8,6 +8,7 @@ use crate::io::{Clock, caught};
 use crate::log::{Effort, RetentionPolicy, RetentionReport, Upkeep};
 use crate::share::{Holds, Kept, Queues};
 use crate::store::failures::{Failing, Failures};
+use crate::store::folding::Folds;
 use crate::store::stats::{StoreStats, all_group_stats};
 use crate::topic::{Partition, Removed, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
@@ -29,6 +30,7 @@ pub(super) struct Caretaker {
     pub(super) holds: Arc<Holds>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) failures: Failures,
+    pub(super) folds: Folds,
 }
 
 impl Caretaker {
@@ -56,7 +58,9 @@ impl Caretaker {
 
     /// Takes over what consumers in other processes have committed. Until that succeeds it waits where it is.
     pub(super) fn fold_groups(&self) -> Result<()> {
-        self.noted(&self.groups.stored_in(), caught(|| self.groups.fold()))
+        let folded = self.noted(&self.groups.stored_in(), caught(|| self.groups.fold()));
+        self.folds.note(&folded);
+        folded
     }
 
     fn fold_queues(&self) -> Result<()> {

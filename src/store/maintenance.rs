@@ -2,7 +2,8 @@
 //! records removed.
 //!
 //! Two threads, so that what has a time does not wait for what takes long: one runs the chores of the agenda, each as
-//! long as a write or a sync; the other looks at all partitions from time to time, and may rewrite segments for minutes.
+//! long as a write or a sync; the other looks at all partitions from time to time, and may rewrite segments for minutes. It
+//! also takes over what groups in other processes have committed, which reads much and may wait for them.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::io::{Directory, caught, thread};
 use crate::store::caretaker::Caretaker;
 use crate::store::life::{Life, Work};
-use crate::upkeep::{Agenda, Due, Reason, side_by_side};
+use crate::upkeep::{Agenda, Due, Reason, Turn, side_by_side};
 
 /// Between so many syncs, what has a time to keep gets its turn.
 const SYNCS_AT_A_TIME: usize = 256;
@@ -44,8 +45,11 @@ pub(super) fn start(
     spawn("annals-maintenance", Box::new(chores))?;
     let (due, care) = (Arc::clone(agenda), Arc::clone(caretaker));
     let rounds = move || {
-        while due.wait_for_round() {
-            drop(run(&care, || care.round()));
+        while let Some(turn) = due.wait_for_round() {
+            drop(run(&care, || match turn {
+                Turn::Round => care.round(),
+                Turn::Fold => care.fold_early(),
+            }));
         }
     };
     spawn("annals-rounds", Box::new(rounds))

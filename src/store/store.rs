@@ -18,7 +18,7 @@ use crate::share::{Holds, Queues, StepFiles};
 use crate::store::builder::{LiveReaders, Maintenance, StoreBuilder};
 use crate::store::caretaker::Caretaker;
 use crate::store::failures::Failures;
-use crate::store::folding::FoldLater;
+use crate::store::folding::{Folds, heed};
 use crate::store::life::{Life, Work};
 use crate::store::maintenance;
 #[cfg(feature = "metrics")]
@@ -156,6 +156,7 @@ impl Store {
             holds: Arc::clone(&holds),
             clock: builder.clock,
             failures: Failures::new(builder.on_maintenance_failure),
+            folds: Folds::new(),
         };
         let care = Arc::new(care);
         let teller = Teller::new(builder.on_event, &care, topics.figures(), &agenda);
@@ -371,8 +372,7 @@ impl Inner {
         drop(self.groups.fold());
         drop(self.queues.fold());
         if let Some(owner) = &self.owner {
-            let later = FoldLater::new(&self.care);
-            owner.on_wish(move || later.soon());
+            heed(&self.care, owner);
             owner.opened();
         }
     }

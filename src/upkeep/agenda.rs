@@ -54,6 +54,15 @@ impl Due {
     }
 }
 
+/// What the thread that waits for rounds is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A look at everything, which takes over what other processes have done too.
+    Round,
+    /// That alone.
+    Fold,
+}
+
 /// The list, shared by all partitions of a store and by whoever else has a time to keep. Two threads may wait at it: one
 /// for chores, which are short, and one for the look at everything, which is not.
 #[derive(Debug)]
@@ -61,7 +70,7 @@ pub(crate) struct Agenda {
     pending: Mutex<Pending>,
     /// Something is due earlier than was known.
     changed: Condvar,
-    /// It was stopped, or a round is due. For the thread that waits for rounds.
+    /// It was stopped, or a round or a fold is due. For the thread that waits for rounds.
     stopped: Condvar,
     /// How many want nothing that is there to be taken out or put in another place.
     holds: AtomicUsize,
@@ -85,6 +94,8 @@ struct Pending {
     round_at: Option<Deadline>,
     /// The next round does not wait for its time.
     is_round_due: bool,
+    /// When what other processes have done is to be taken over, if not in a round before.
+    fold_at: Option<Deadline>,
     is_stopped: bool,
 }
 
@@ -257,19 +268,33 @@ impl Agenda {
         self.holds.load(Ordering::Acquire) > 0
     }
 
-    /// Sleeps until everything is to be looked at; false after [`stop`](Self::stop).
-    pub(crate) fn wait_for_round(&self) -> bool {
+    /// What other processes have done is to be taken over at `deadline`, or when that was wished for before, or in a round that comes first.
+    pub(crate) fn fold_at(&self, deadline: Deadline) {
         let mut pending = self.pending.lock();
-        let deadline = *pending.round_at.get_or_insert_with(|| Deadline::after(self.round_every));
+        if pending.fold_at.is_none() {
+            pending.fold_at = Some(deadline);
+            self.stopped.notify_all();
+        }
+    }
+
+    /// Sleeps until everything is to be looked at, or something to be folded; `None` after [`stop`](Self::stop).
+    pub(crate) fn wait_for_round(&self) -> Option<Turn> {
+        let mut pending = self.pending.lock();
+        let round_at = *pending.round_at.get_or_insert_with(|| Deadline::after(self.round_every));
         loop {
             if pending.is_stopped {
-                return false;
+                return None;
             }
-            if deadline.has_passed() || pending.is_round_due {
-                (pending.round_at, pending.is_round_due) = (None, false);
-                return true;
+            if round_at.has_passed() || pending.is_round_due {
+                (pending.round_at, pending.is_round_due, pending.fold_at) = (None, false, None);
+                return Some(Turn::Round);
             }
-            match deadline.instant() {
+            if pending.fold_at.is_some_and(Deadline::has_passed) {
+                pending.fold_at = None;
+                return Some(Turn::Fold);
+            }
+            let next = pending.fold_at.map_or(round_at, |fold_at| fold_at.min(round_at));
+            match next.instant() {
                 Some(at) => _ = self.stopped.wait_until(&mut pending, at),
                 None => self.stopped.wait(&mut pending),
             }

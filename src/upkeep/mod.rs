@@ -8,7 +8,7 @@ mod otherwise;
 mod side_by_side;
 mod tasks;
 
-pub(crate) use agenda::{Agenda, Chore, Due, MaintenanceHold, Reason};
+pub(crate) use agenda::{Agenda, Chore, Due, MaintenanceHold, Reason, Turn};
 pub(crate) use line::Ticket;
 pub(crate) use otherwise::Otherwise;
 pub(crate) use side_by_side::side_by_side;

@@ -1,11 +1,13 @@
 //! When the owner takes over what groups in other processes have committed, and what it says where it cannot.
 
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use annals::{Record, Store, StoreReader, TopicConfig};
+use annals::{Durability, Record, Store, StoreBuilder, StoreReader, TopicConfig};
 
-use crate::common::{by_hand, fast_dir};
+use crate::common::{by_hand, fast_dir, now};
 use crate::groups::committed;
 use crate::hooked::Hooked;
 use crate::world::{ORDERS, attach, fill, make_room, wait_for};
@@ -21,6 +23,18 @@ fn commit_much(reader: &StoreReader) -> i64 {
         billing.commit_with_metadata([((ORDERS, 0).into(), number % 16)], &metadata).unwrap();
     }
     79 % 16
+}
+
+/// An owner whose disk has no room for commits, and a process that has committed much.
+fn full(builder: StoreBuilder, hooked: &Arc<Hooked>, dir: &Path) -> (Store, StoreReader) {
+    let builder = builder.file_system(hooked.files()).sync_every(Duration::from_millis(20));
+    let store = builder.open().unwrap();
+    store.ensure_topic(ORDERS, TopicConfig::new()).unwrap();
+    (0..16).for_each(|_| _ = store.producer().send(Record::to(ORDERS).value("x")).unwrap());
+    let reader = attach(dir);
+    fill(hooked, "__consumer_offsets");
+    commit_much(&reader);
+    (store, reader)
 }
 
 /// Nobody waits for records here: it is its sync by which the owner learns of it, and in the second case nobody has it sync.
@@ -45,12 +59,18 @@ fn commits_elsewhere_waited_for_a_round_of_maintenance_however_many_they_were() 
             let mut tail = reader.consumer_builder().build().unwrap();
             tail.assign([(ORDERS, 0)]).unwrap();
             tail.seek_to_end();
-            let waiting = std::thread::spawn(move || tail.poll(LONG).unwrap().len());
+            let (there, until) = (spool.clone(), now() + LONG);
+            // A poll that finds records at once waits for none, and nobody wakes it.
+            let waiting = std::thread::spawn(move || {
+                while there.exists() && now() < until {
+                    drop(tail.poll(Duration::from_millis(200)).unwrap());
+                }
+            });
             while !waiting.is_finished() {
                 send();
                 std::thread::sleep(Duration::from_millis(20));
             }
-            assert!(waiting.join().unwrap() > 0);
+            waiting.join().unwrap();
         } else {
             send();
         }
@@ -91,4 +111,54 @@ fn an_owner_that_could_take_over_no_commit_said_nothing_of_it() {
     store.maintain().unwrap();
     assert!(failures().is_empty());
     assert!(!dir.path().join("annals.spool").exists());
+}
+
+#[test]
+fn a_callback_told_of_a_fold_before_its_round_held_up_lingers_and_background_syncs() {
+    let (dir, hooked) = (fast_dir(), Hooked::new());
+    let ((told, is_told), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let (told, released) = (Mutex::new(told), Mutex::new(released));
+    let tell = move |_: &annals::TopicPartition, _: &annals::Error| {
+        _ = told.lock().unwrap().send(());
+        // Until the test is over.
+        _ = released.lock().unwrap().recv();
+    };
+    let builder = Store::builder(dir.path()).on_maintenance_failure(tell);
+    let (store, reader) = full(builder, &hooked, dir.path());
+    let lingering = store.producer_builder().durability(Durability::Memory);
+    let lingering = lingering.linger(Duration::from_millis(10)).build().unwrap();
+    store.producer().send(Record::to(ORDERS).value("its sync sees the wish")).unwrap();
+    is_told.recv_timeout(LONG).expect("the fold has failed");
+    lingering.send(Record::to(ORDERS).value("lingers")).unwrap();
+    let partition = reader.topic(ORDERS).unwrap().partition(0).unwrap();
+    let is_written = wait_for(|| partition.end() == 18, LONG);
+    let at_home = store.topic(ORDERS).unwrap().partition(0).unwrap();
+    let is_synced = is_written && wait_for(|| at_home.durable() == 18, LONG);
+    drop(release);
+    assert!(is_written, "the linger waits for the callback");
+    assert!(is_synced, "the background sync waits for the callback");
+}
+
+/// A wish of who commits is none of who has a queue, and nobody has one here.
+#[test]
+fn each_commit_elsewhere_had_the_directory_listed_while_none_could_be_taken_over() {
+    let (dir, hooked) = (fast_dir(), Hooked::new());
+    let (store, reader) = full(Store::builder(dir.path()), &hooked, dir.path());
+    let lists = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lists);
+    let root = dir.path().to_path_buf();
+    hooked.at_list(move |listed| {
+        counted.fetch_add(usize::from(listed == root), Ordering::Relaxed);
+        Ok(())
+    });
+    let mut few = reader.consumer("few").unwrap();
+    few.assign([(ORDERS, 0)]).unwrap();
+    let started = now();
+    for number in 0..25 {
+        few.commit_offsets([((ORDERS, 0).into(), number % 16)]).unwrap();
+        store.producer().send(Record::to(ORDERS).value("x")).unwrap();
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    let (lists, seconds) = (lists.load(Ordering::Relaxed), started.elapsed().as_secs() as usize);
+    assert!(lists <= seconds + 2, "{lists} in {seconds} s");
 }

@@ -4,7 +4,7 @@ use super::place::Place;
 use super::*;
 use crate::doubles::{Call, FaultyFileSystem};
 use crate::io::Deadline;
-use crate::upkeep::{Due, Reason};
+use crate::upkeep::{Due, Reason, Turn};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -59,7 +59,7 @@ fn whoever_waits_is_told_what_is_due_and_when_it_is_over() {
         let waiter = scope.spawn(|| agenda.wait());
         let rounds = scope.spawn(|| agenda.wait_for_round());
         agenda.stop();
-        assert!(!rounds.join().unwrap());
+        assert!(rounds.join().unwrap().is_none());
         assert!(waiter.join().unwrap().is_none());
     });
     assert!(agenda.wait().is_none(), "it stays stopped");
@@ -69,8 +69,27 @@ fn whoever_waits_is_told_what_is_due_and_when_it_is_over() {
 fn a_look_at_all_partitions_is_due_every_so_often() {
     let agenda = Agenda::new(HOUR, Duration::from_millis(1));
     for _ in 0..3 {
-        assert!(agenda.wait_for_round());
+        assert_eq!(agenda.wait_for_round(), Some(Turn::Round));
     }
+}
+
+#[test]
+fn what_others_have_done_is_taken_over_before_the_next_look_at_all_partitions() {
+    let agenda = Agenda::new(HOUR, HOUR);
+    std::thread::scope(|scope| {
+        let rounds = scope.spawn(|| agenda.wait_for_round());
+        std::thread::sleep(Duration::from_millis(20));
+        agenda.fold_at(Deadline::after(Duration::from_millis(1)));
+        // The first of the wishes counts.
+        agenda.fold_at(Deadline::after(HOUR));
+        assert_eq!(rounds.join().unwrap(), Some(Turn::Fold));
+    });
+    assert!(agenda.due().is_empty(), "it is nothing for the other thread");
+    let agenda = Agenda::new(HOUR, Duration::from_millis(1));
+    agenda.fold_at(Deadline::after(HOUR));
+    assert_eq!(agenda.wait_for_round(), Some(Turn::Round));
+    agenda.fold_at(Deadline::after(HOUR));
+    assert_eq!(agenda.wait_for_round(), Some(Turn::Round), "which has folded, too");
 }
 
 #[test]

@@ -275,6 +275,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["folds::"])],
     },
     Bug {
+        name: "lingers-wait-for-what-others-have-committed",
+        file: "src/store/maintenance.rs",
+        good: "        while let Some(chores) = due.wait() {\n",
+        bad: "        while let Some(chores) = due.wait() {\n            drop(care.fold_early());\n",
+        caught_by: &[tests("processes", &["folds::"])],
+    },
+    Bug {
+        name: "fold-before-its-round-waits-for-the-round",
+        file: "src/upkeep/agenda.rs",
+        good: "            pending.fold_at = Some(deadline);\n            self.stopped.notify_all();\n",
+        bad: "            pending.fold_at = Some(deadline);\n",
+        caught_by: &[tests("processes", &["folds::"])],
+    },
+    Bug {
+        name: "queues-are-folded-at-each-wish",
+        file: "src/share/folding.rs",
+        good: "        self.fold_at(|later| *later.not_before.lock());\n",
+        bad: "        self.fold_at(|_| Deadline::after(Duration::ZERO));\n",
+        caught_by: &[tests("processes", &["folds::"])],
+    },
+    Bug {
         name: "fold-that-fails-is-not-told",
         file: "src/store/caretaker.rs",
         good: "            Err(error) => self.failures.note_failure(of, error, &Arc::default()),\n",
