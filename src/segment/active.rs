@@ -216,13 +216,14 @@ impl ActiveSegment {
     /// will tell whether there is room.
     #[cold]
     fn allocate_for(&mut self, end: u64) {
-        while let Some(goal) = self.ahead.goal(end, u64::from(self.config.max_bytes)) {
+        let (bytes, most_bytes) = (end.saturating_sub(self.tally.bytes), u64::from(self.config.max_bytes));
+        while let Some(goal) = self.ahead.goal(end, most_bytes) {
             match self.file.allocate(goal) {
                 Ok(()) => {
                     self.allocated = goal;
                     return self.ahead.note_granted();
                 }
-                Err(error) if self.ahead.note_refused(end, error.is_disk_full()) => {}
+                Err(error) if self.ahead.note_refused((end, bytes), most_bytes, error.is_disk_full()) => {}
                 Err(_) => return,
             }
         }

@@ -6,8 +6,9 @@ const LEAST: u64 = 4 * 1024;
 const MOST: u64 = 16 * 1024 * 1024;
 /// So often a step is granted before one twice as large, which was refused, is tried again.
 const GRANTS: u32 = 8;
-/// So many bytes are written without asking, once the least was refused.
+/// So many bytes are written without asking, once the least was refused; and so many appends as large as the one for which it was.
 const UNASKED: u64 = 4 * LEAST;
+const APPENDS: u64 = 4;
 
 /// What was granted and refused to one segment so far.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Ahead {
 
     /// What length to ask for, where the file is to have `end` bytes and may have `most_bytes`; `None` where that was refused not long ago.
     pub(in crate::segment) fn goal(&self, end: u64, most_bytes: u64) -> Option<u64> {
-        (end > self.silent_to).then(|| (end + self.step(end)).min(most_bytes).max(end))
+        (end > self.silent_to).then(|| goal_of(end, self.step(end), most_bytes))
     }
 
     fn step(&self, end: u64) -> u64 {
@@ -39,17 +40,30 @@ impl Ahead {
         }
     }
 
-    /// True when half of it is to be asked for. Where the refusal is no want of room, less would be refused, too.
-    pub(in crate::segment) fn note_refused(&mut self, end: u64, is_disk_full: bool) -> bool {
-        let step = self.step(end);
-        let may_be_less = is_disk_full && step > LEAST;
-        if may_be_less {
-            (self.most, self.grants) = ((step / 2).max(LEAST), 0);
-        } else {
-            self.silent_to = end + UNASKED;
+    /// True when less is to be asked for, for the append that ends there and has so many bytes. Where the refusal is no want of room, less would be
+    /// refused, too; and where the segment may not have more than `most_bytes`, half as much may be the same.
+    pub(in crate::segment) fn note_refused(
+        &mut self,
+        (end, bytes): (u64, u64),
+        most_bytes: u64,
+        is_disk_full: bool,
+    ) -> bool {
+        let mut step = self.step(end);
+        let refused = goal_of(end, step, most_bytes);
+        while is_disk_full && step > LEAST {
+            step = (step / 2).max(LEAST);
+            if goal_of(end, step, most_bytes) < refused {
+                (self.most, self.grants) = (step, 0);
+                return true;
+            }
         }
-        may_be_less
+        self.silent_to = end + UNASKED.max(APPENDS * bytes);
+        false
     }
+}
+
+fn goal_of(end: u64, step: u64, most_bytes: u64) -> u64 {
+    (end + step).min(most_bytes).max(end)
 }
 
 #[cfg(test)]
@@ -72,7 +86,7 @@ mod tests {
                     ahead.note_granted();
                 } else {
                     refused += 1;
-                    if !ahead.note_refused(end, true) {
+                    if !ahead.note_refused((end, batch), u64::MAX, true) {
                         break;
                     }
                 }
@@ -100,9 +114,36 @@ mod tests {
     }
 
     #[test]
+    fn large_batches_asked_a_full_disk_in_vain_each_time() {
+        for batch in [100, 20_000, 300_000] {
+            let (mut ahead, mut refused) = (Ahead::NEW, 0);
+            for nth in 1..=100 {
+                let end = 11 * MIB + nth * batch;
+                while ahead.goal(end, u64::MAX).is_some() {
+                    refused += 1;
+                    if !ahead.note_refused((end, batch), u64::MAX, true) {
+                        break;
+                    }
+                }
+            }
+            assert!(refused < 40, "{refused} for 100 appends of {batch}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_segment_was_asked_for_again_and_again_by_one_append() {
+        let (mut ahead, end, most_bytes) = (Ahead::NEW, 8 * MIB, 8 * MIB + 6000);
+        let mut goals = vec![ahead.goal(end, most_bytes).unwrap()];
+        while ahead.note_refused((end, 1000), most_bytes, true) {
+            goals.push(ahead.goal(end, most_bytes).unwrap());
+        }
+        assert_eq!(goals, [end + 6000, end + LEAST]);
+    }
+
+    #[test]
     fn what_is_freed_is_asked_for_after_a_while() {
         let mut ahead = Ahead::NEW;
-        while ahead.note_refused(MIB, true) {}
+        while ahead.note_refused((MIB, 1), u64::MAX, true) {}
         assert_eq!(ahead.goal(MIB + 1, u64::MAX), None);
         let mut end = MIB + UNASKED + 1;
         let mut calls = 0;
@@ -116,7 +157,7 @@ mod tests {
     #[test]
     fn a_file_system_that_allocates_nothing_is_asked_once_in_a_while() {
         let mut ahead = Ahead::NEW;
-        assert!(!ahead.note_refused(MIB, false));
+        assert!(!ahead.note_refused((MIB, 1), u64::MAX, false));
         assert_eq!(ahead.goal(MIB + UNASKED, u64::MAX), None);
         assert!(ahead.goal(MIB + UNASKED + 1, u64::MAX).is_some());
     }

@@ -106,7 +106,7 @@ impl Log {
     }
 
     /// After a settling that failed half way: looks at the files again. They hold the same records.
-    fn look_again(&self, found: &mut Examined) -> Result<()> {
+    pub(in crate::log) fn look_again(&self, found: &mut Examined) -> Result<()> {
         if !found.is_half_settled {
             return Ok(());
         }
@@ -120,6 +120,8 @@ impl Log {
             let why = format!("it ended at offset {} when it was opened: reopen the store", found.end);
             return Err(self.poison_with(log.broken(0, again.end, why)));
         }
+        // Names are given to those that are found now: readers have the same, and do not look for one under the name that it had.
+        self.publish(again.segments.clone());
         *found = again;
         Ok(())
     }

@@ -93,10 +93,18 @@ impl Log {
         Ok(Some(base))
     }
 
-    /// Removes the snapshots that the state file does not count on: a disk is full.
+    /// Removes the snapshots that the state file does not count on: a disk is full. Where the one that it names cannot be read, the newest
+    /// one before it stays, which is all that tells of who has written what is gone.
     pub(in crate::log) fn give_up_snapshots(&self, state: &PartitionState) {
         let Some(named) = state.producers_at.filter(|_| !self.is_held()) else { return };
-        let counts = [Some(named), state.closed.map(|closed| closed.next_offset)];
+        let instead = match snapshot_file::read(&self.directory, named) {
+            Ok(Some(_)) => Ok(None),
+            Ok(None) => snapshot_file::newest_below(&self.directory, named),
+            Err(error) => Err(error),
+        };
+        let Ok(instead) = instead else { return };
+        let counts =
+            [Some(named), state.closed.map(|closed| closed.next_offset), instead.map(|(offset, _)| offset)];
         drop(snapshot_file::remove_all_but(&self.directory, &counts));
     }
 }

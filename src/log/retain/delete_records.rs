@@ -61,6 +61,21 @@ impl Log {
     /// After an error nothing is deleted, unless the log is poisoned, or a disk is full: then whole segments below `before` may have gone, to make
     /// room for the rest of it. What could not be taken off the disk is owed.
     pub(crate) fn delete_records(self: &Arc<Self>, before: Offset) -> Result<DeleteReport> {
+        let mut full = None;
+        let outcome = self.delete_making_room(before, &mut full);
+        outcome.map_err(|error| match full {
+            // Whoever reads of a full disk knows that segments may have gone, whatever came after it.
+            Some(first) if self.poison.get().is_none() => first,
+            _ => error,
+        })
+    }
+
+    /// The same; `full` is the first error for want of room after which segments have gone.
+    fn delete_making_room(
+        self: &Arc<Self>,
+        before: Offset,
+        full: &mut Option<Error>,
+    ) -> Result<DeleteReport> {
         let mut gone = DeleteReport { start: self.start(), segments: 0, bytes: 0, is_freed: true };
         loop {
             match self.delete_unneeded(before) {
@@ -72,6 +87,7 @@ impl Log {
                         return Err(error);
                     }
                     gone = gone.and(made);
+                    full.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }

@@ -153,6 +153,10 @@ impl Log {
         let moment = Moment { start: self.start(), now, seen };
         let clock_leapt = policy.max_age.is_some() && !moment.is_believable(policy);
         let mut swept = Swept { removed: Vec::new(), seen, clock_leapt, rolled: Ok(()) };
+        if policy.is_all_or_nothing {
+            // An append comes next: where the log cannot be made ready for that, it is refused, and nothing goes for it.
+            self.opened(&mut writer)?;
+        }
         let mut facts = self.facts(&writer)?;
         let mut reasons = self.removable_now(&facts, policy, &moment);
         if reasons.is_empty() {
@@ -162,17 +166,17 @@ impl Log {
         if reasons.len() > writer.phase.sealed() {
             match self.seal_what_goes(&mut writer, |facts| self.removable_now(facts, policy, &moment).len()) {
                 Err(error) if self.poison.get().is_none() && !policy.is_all_or_nothing => {
-                    // What is sealed needs no other segment behind it, and may make the room for one.
-                    reasons.truncate(writer.phase.sealed());
-                    self.keep_to_starts(&facts, &mut reasons);
                     swept.rolled = Err(error);
                 }
-                outcome => {
-                    outcome?;
-                    // A crash may have left more segments than were looked at when the log was opened.
-                    facts = self.facts(&writer)?;
-                    reasons = self.removable_now(&facts, policy, &moment);
-                }
+                outcome => outcome?,
+            }
+            // A crash may have left more segments than were looked at when the log was opened, and it is ready now whatever became of the roll.
+            facts = self.facts(&writer)?;
+            reasons = self.removable_now(&facts, policy, &moment);
+            if swept.rolled.is_err() {
+                // What is sealed needs no other segment behind it, and may make the room for one.
+                reasons.truncate(writer.phase.sealed());
+                self.keep_to_starts(&facts, &mut reasons);
             }
         }
         if !reasons.is_empty() {

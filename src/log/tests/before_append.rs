@@ -5,6 +5,7 @@ use super::faulty::Faulty;
 use super::place::Place;
 use super::*;
 use crate::doubles::{Call, Fault, FaultyFileSystem, Times};
+use crate::log::write::size_limit::{SizeLimit, WhenFull};
 use crate::log::write::writer::Phase;
 
 const DISK_FULL: Fault = Fault::Error(28);
@@ -77,6 +78,53 @@ fn an_append_that_may_not_drop_all_after_a_restart_on_a_full_disk_drops_nothing(
     assert!(log.apply_retention(|| policy).unwrap_err().is_disk_full());
     assert_eq!(log.start(), 0);
     goes_on(&disk, &place, &log);
+}
+
+#[test]
+fn an_append_that_was_refused_after_a_restart_on_a_full_disk_had_dropped_what_was_sealed() {
+    let (disk, place) = killed();
+    let max_bytes = place.open().bytes();
+    let limit = SizeLimit { max_bytes, when_full: WhenFull::DropOldest, max_block: Duration::ZERO };
+    let context = context(&place.directory(), place.mode, Arc::clone(&place.clock));
+    let (log, _) = Log::open(context, LogConfig { size_limit: Some(limit), ..config(500) }).unwrap();
+    let send = || log.append(&[Record::new().value("one more")], &how(Durability::Os));
+    assert!(send().unwrap_err().is_disk_full());
+    assert_eq!((log.start(), place.logs()[0]), (0, 0), "nothing goes for what is refused");
+    assert_eq!(read_all(&log, 0), expected(0..53));
+    disk.heal();
+    assert_eq!(send().unwrap().first_offset, 53);
+    assert!(log.start() > 0 && log.bytes() <= max_bytes);
+}
+
+#[test]
+fn retention_of_all_whose_roll_had_no_room_reported_records_that_were_still_there() {
+    let mut reports = 0;
+    for failures in 1..=6 {
+        let disk = FaultyFileSystem::new();
+        let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+        let log = place.open();
+        append(&log, 0..51, Durability::Disk);
+        append(&log, 51..53, Durability::Os);
+        drop(log);
+        let log = place.open();
+        let bytes = log.bytes();
+        // The open segment becomes two when the log is made ready, and then there is no room for the one behind them.
+        for nth in 0..failures {
+            disk.fail(&[Call::Create], "0053.log", (nth, Times::Once), DISK_FULL);
+        }
+        let policy = RetentionPolicy { max_bytes: Some(0), ..Default::default() };
+        match log.apply_retention(|| policy) {
+            Ok(report) => {
+                let ends = report.removed.iter().map(|segment| segment.next_offset);
+                let begins = report.removed.iter().map(|segment| segment.base_offset).chain([53]);
+                assert_eq!(ends.collect::<Vec<_>>(), begins.skip(1).collect::<Vec<_>>(), "{failures}");
+                assert_eq!((report.bytes(), report.records(), report.start), (bytes, 53, 53));
+                reports += 1;
+            }
+            Err(error) => assert!(error.is_disk_full() && log.start() == 51, "{error}"),
+        }
+    }
+    assert!(reports > 2);
 }
 
 #[test]

@@ -210,6 +210,68 @@ fn a_snapshot_that_only_a_crash_would_need_is_made_again_before_one_can_come() {
     assert_eq!((lost(&store), last(&store)), (false, Some(0)));
 }
 
+/// A store that was killed: what a named producer sent lies in the oldest segment, or was deleted, many follow, and no sync has reached the tail.
+fn killed_store(is_deleted: bool) -> tempfile::TempDir {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic("readings", TopicConfig::new().segment_bytes(1000).retention_bytes(5000)).unwrap();
+    send(&store, 0, Record::new().value("v"));
+    if is_deleted {
+        readings(&store).delete_records(1).unwrap();
+    }
+    for _ in 0..100 {
+        send_other(&store);
+    }
+    readings(&store).append(&[Record::new().value("tail")], Durability::Os).unwrap();
+    let killed = fast_dir();
+    copy_dir(dir.path(), killed.path());
+    killed
+}
+
+#[test]
+fn what_went_after_an_open_that_had_lost_a_snapshot_was_all_that_told_of_a_name() {
+    for is_retention in [false, true] {
+        let dir = killed_store(false);
+        snapshots(dir.path()).into_iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        let store = by_hand(dir.path()).open().unwrap();
+        let partition = readings(&store);
+        assert!(lost(&store));
+        if is_retention {
+            store.topic("readings").unwrap().apply_retention().unwrap();
+        } else {
+            partition.delete_records(50).unwrap();
+        }
+        assert!(partition.start() > 10);
+        let killed = fast_dir();
+        copy_dir(dir.path(), killed.path());
+        let store = by_hand(killed.path()).open().unwrap();
+        assert_eq!((lost(&store), last(&store)), (false, Some(0)), "{is_retention}");
+        assert!(send(&store, 0, Record::new().value("v")));
+    }
+}
+
+#[test]
+fn a_full_disk_removed_the_snapshot_that_told_of_a_name_instead_of_one_that_was_lost() {
+    let dir = killed_store(true);
+    let mut found = snapshots(dir.path());
+    found.sort();
+    assert!(found.len() > 1);
+    std::fs::remove_file(found.pop().unwrap()).unwrap();
+    let disk = FaultyFileSystem::new();
+    let store = by_hand(dir.path()).file_system(disk.clone()).open().unwrap();
+    assert!(lost(&store));
+    disk.fail(&[Call::Create, Call::Write], "readings-0", (0, Times::ForEver), Fault::Error(28));
+    let other = [Record::new().value("no room")];
+    assert!(readings(&store).append(&other, Durability::Os).unwrap_err().is_disk_full());
+    assert!(readings(&store).delete_records(50).unwrap_err().is_disk_full());
+    assert_eq!(readings(&store).start(), 1, "nothing goes before another snapshot is named");
+    disk.heal();
+    let killed = fast_dir();
+    copy_dir(dir.path(), killed.path());
+    let store = by_hand(killed.path()).open().unwrap();
+    assert_eq!((lost(&store), last(&store)), (true, Some(0)));
+}
+
 #[test]
 fn a_repair_forgets_no_name_whose_records_had_left_the_log() {
     let dir = fast_dir();

@@ -6,6 +6,8 @@ const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
 const LEFT: Tests = tests("lib", &["log::tests::left::"]);
 const BEFORE_APPEND: Tests = tests("lib", &["log::tests::before_append::"]);
 
+const FORGOTTEN: Tests = tests("crash", &["named::forgotten::"]);
+
 pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "roll-without-room-ends-retention",
@@ -92,6 +94,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[LEFT],
     },
     Bug {
+        name: "refused-append-drops-what-is-sealed-before-the-log-is-ready",
+        file: "src/log/retain/removal.rs",
+        good: "        if policy.is_all_or_nothing {\n",
+        bad: "        if policy.is_all_or_nothing && policy.max_age.is_some() {\n",
+        caught_by: &[BEFORE_APPEND],
+    },
+    Bug {
+        name: "front-goes-though-the-snapshot-was-lost",
+        file: "src/log/retain/front.rs",
+        good: "if found.report.lost_snapshot.is_some())",
+        bad: "if found.report.lost_snapshot.is_some() && found.is_half_settled)",
+        caught_by: &[FORGOTTEN],
+    },
+    Bug {
+        name: "full-disk-takes-the-snapshot-that-stands-for-a-lost-one",
+        file: "src/log/producers/naming.rs",
+        good: "Ok(None) => snapshot_file::newest_below(&self.directory, named),",
+        bad: "Ok(None) => Ok(None),",
+        caught_by: &[FORGOTTEN],
+    },
+    Bug {
         name: "compaction-wants-room-for-all-that-it-reads",
         file: "src/log/compaction/rewrite.rs",
         good: "Err(error) if error.is_disk_full() => true,",
@@ -115,7 +138,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "full-disk-is-asked-for-space-ahead-by-each-append",
         file: "src/segment/ahead.rs",
-        good: "self.silent_to = end + UNASKED;",
+        good: "self.silent_to = end + UNASKED.max(APPENDS * bytes);",
         bad: "self.silent_to = 0;",
         caught_by: &[tests("lib", &["segment::ahead::", "segment::tests::room::"])],
     },
