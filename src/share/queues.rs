@@ -251,8 +251,8 @@ impl Queues {
 
     /// The same, also where the partition could not be opened.
     pub(super) fn slot_named(&self, name: SlotName, start: Offset) -> Result<Arc<Slot>> {
-        // Of two that make it one would write it again over what the other's has become.
         let path = || self.topics.path().to_path_buf();
+        // Of two that make it one would write it again over what the other's has become.
         let _making = in_time(|| self.making.try_lock(), || self.making.lock(), path)?;
         let found = self.slots.lock().get(&name).cloned();
         if let Some(slot) = found {
