@@ -220,7 +220,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-task-commits-over-what-is-taken-back",
         file: "src/consumer/commit.rs",
         good: "unsettled = self.groups.unsettled(group, &at_os.told, bring_over);",
-        bad: "drop(self.groups.unsettled(group, &at_os.told, bring_over));",
+        bad: "unsettled.extend(self.groups.unsettled(group, &at_os.told, bring_over).into_iter().take(0));",
         caught_by: &[tests("interface", &["transactions::laid_over::a_task"])],
     },
     Bug {
