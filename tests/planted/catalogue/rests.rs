@@ -285,8 +285,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-position-keeps-automatic-commits-from-the-disk",
         file: "src/group/commit.rs",
-        good: "Err(_) if kind == CommitKind::Automatic => request.positions",
-        bad: "Err(_) if false && kind == CommitKind::Automatic => request.positions",
+        good: "request.unsettled = self.unsettled(group, &request.positions, keep);",
+        bad: "keep(&self.laid_over(group, &request.positions))?;",
         caught_by: &[tests("interface", &["transactions::laid_over::one_position"])],
     },
     Bug {
