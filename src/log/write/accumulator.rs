@@ -234,6 +234,7 @@ impl Accumulator {
 
     /// The same where nothing is queued, for a sender that holds the writer and writes the batch itself: it is not queued
     /// either. `spent` is a small batch that the writer has left.
+    #[inline(always)]
     pub(in crate::log) fn place_alone(
         &mut self,
         placement: &Placement<'_>,
@@ -246,6 +247,7 @@ impl Accumulator {
         (placed, batch)
     }
 
+    #[inline(always)]
     fn open(&mut self, placement: &Placement<'_>, spent: &mut Option<Box<OpenBatch>>) -> Box<OpenBatch> {
         let bytes = placement.expected_bytes();
         let spare = if bytes <= SMALL_BYTES {
