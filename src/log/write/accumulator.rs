@@ -334,14 +334,12 @@ pub(in crate::log) mod tests {
 
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], waiting: Waiting) -> Placed {
         let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
-        let most_bytes = Placement::most_bytes(&records);
-        let linger = Duration::from_secs(9);
         accumulator.place(&Placement {
             records: &records,
-            most_bytes,
+            most_bytes: Placement::most_bytes(&records),
             batch_bytes: 200,
             waiting,
-            linger,
+            linger: Duration::from_secs(9),
             now: 5,
             terms: NoteTerms::No,
         })

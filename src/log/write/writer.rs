@@ -246,9 +246,7 @@ impl Log {
     /// Of one batch that failed.
     #[cold]
     fn not_written(&self, mut in_flight: UnqueuedInFlight<'_>, error: Error) -> Error {
-        if let Some(refused) = in_flight.batch.take() {
-            self.fail(Batches::from([refused]), &error);
-        }
+        in_flight.batch.take().into_iter().for_each(|refused| self.fail(Batches::from([refused]), &error));
         self.watchers.raise();
         error
     }
@@ -392,12 +390,11 @@ impl Log {
 
 /// Whether a write has failed, and not only come too late: what was deleted, closed or poisoned by then refuses all that is queued.
 const fn was_tried(error: &Error) -> bool {
-    let is_over = matches!(
+    !matches!(
         error,
         Error::UnknownTopic { .. }
             | Error::StoreClosed { .. }
             | Error::Poisoned { .. }
             | Error::Forked { .. }
-    );
-    !is_over
+    )
 }

@@ -48,8 +48,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-an-unqueued-batch-that-failed-stay-given-out",
         file: "src/log/write/writer.rs",
-        good: "self.fail(Batches::from([refused]), &error);",
-        bad: "drop(refused);",
+        good: "self.fail(Batches::from([refused]), &error)",
+        bad: "drop(refused)",
         caught_by: &[DURABILITY],
     },
     // What a sync promises.
