@@ -92,10 +92,6 @@ impl CompactionReport {
         self.bytes_before += before.iter().map(|source| source.summary.bytes).sum::<u64>();
         self.bytes_after += after.map_or(0, |after| after.bytes);
     }
-
-    fn freed(&self) -> u64 {
-        self.bytes_before.saturating_sub(self.bytes_after)
-    }
 }
 
 impl Log {
@@ -132,9 +128,9 @@ impl Log {
             report.rounds += 1;
             // What is sealed while it is at work is the next one's: else it had no end where others send.
             let through = *through.get_or_insert(snapshot.dirt.until);
-            let freed = report.freed();
+            let before = report.freed();
             let Passed { covered, lack: lacks } = self.run_round(&snapshot, &config, &mut report)?;
-            if lacks.is_some() && report.freed() > freed {
+            if lacks.is_some() && report.freed() > before {
                 continue;
             }
             lack = lacks;

@@ -67,6 +67,20 @@ fn a_compaction_wanted_room_for_all_that_it_reads() {
 }
 
 #[test]
+fn a_rewrite_beside_which_others_took_the_room_took_what_was_left() {
+    let (disk, place) = faulty();
+    let log = twenty(&place);
+    // There is enough when it begins, and not for what is to stay free when it writes.
+    disk.fail(&[Call::AvailableSpace], "", (1, Times::ForEver), Fault::Short(10));
+    disk.forget();
+    assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
+    assert_eq!((disk.bytes(Call::Write, ".cleaned"), unfinished(&place)), (0, vec![]));
+    disk.heal();
+    log.compact(&|| Some(now_config(&place))).unwrap();
+    assert_eq!(contents(&log), LEFT);
+}
+
+#[test]
 fn a_rewrite_that_fails_at_its_end_leaves_no_file() {
     for call in [Call::Write, Call::Sync] {
         let (disk, place) = faulty();

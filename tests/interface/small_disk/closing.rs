@@ -77,7 +77,8 @@ fn a_close_on_a_full_disk_loses_nothing_and_says_what_it_could_not_write() {
 /// Each call of a close that needs room fails, once or with all that follow.
 fn each_call(times: Times) {
     for nth in 0.. {
-        let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+        let memory = MemoryFileSystem::new();
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
         let builder = || Store::builder("/store").file_system(disk.clone()).maintain_by_hand();
         let store = builder().open().expect("a new store");
         fill(&store);
@@ -92,6 +93,8 @@ fn each_call(times: Times) {
             let is_named = struck.iter().any(|path| error.to_string().contains(&path.display().to_string()));
             assert!(is_named, "call {nth}: {error} of {struck:?}");
             assert_eq!(times, Times::ForEver, "call {nth} is tried again: {error}");
+            let is_left = memory.files().keys().any(|path| path.ends_with(".new"));
+            assert!(!is_left, "call {nth}: what was begun keeps its room");
         }
         check(builder(), closed.is_ok(), &format!("call {nth}, {closed:?}"));
         if struck.is_empty() {
