@@ -306,9 +306,7 @@ impl Log {
 
     pub(super) fn raise_durable(&self, offset: Offset) {
         self.offsets.move_durable(offset);
-        if let Some(slot) = self.shown.get() {
-            slot.sync(offset);
-        }
+        self.show_durable();
         self.watchers.raise();
     }
 
