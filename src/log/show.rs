@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::format::EndMarker;
 use crate::live::{Growth, Kind, OwnSlot, Synced, Table};
 use crate::log::log::Log;
 use crate::log::write::writer::{Open, Phase, Writer};
@@ -61,6 +62,15 @@ impl Log {
     pub(in crate::log) fn show_growth(&self, open: &Open, uncommitted: Option<i64>) {
         if let Some(slot) = self.shown.get() {
             slot.grow(&self.growth(open, uncommitted));
+        }
+    }
+
+    /// The same of a batch, perhaps with the end of a transaction.
+    #[inline]
+    pub(in crate::log) fn show_batch(&self, open: &Open, uncommitted: Option<i64>, ends: Option<&EndMarker>) {
+        self.show_growth(open, uncommitted);
+        if ends.is_some() {
+            self.show_durable();
         }
     }
 
