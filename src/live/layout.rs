@@ -55,6 +55,8 @@ pub(super) mod word {
     pub(in crate::live) const DURABLE: usize = 13;
     /// 1 while a reader waits for more. The only word of a slot that readers write.
     pub(in crate::live) const WANTED: usize = 14;
+    /// By itself, as `DURABLE` is.
+    pub(in crate::live) const KEPT: usize = 15;
 }
 
 /// What is shown of a partition at one moment.
@@ -69,7 +71,18 @@ pub(crate) struct Shown {
     /// Where the segment begins that grows.
     pub(crate) base: i64,
     pub(crate) growth: Growth,
+    pub(crate) synced: Synced,
+}
+
+pub(super) const NOTHING: Synced = Synced { durable: 0, kept: 0 };
+
+/// How far a partition is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Synced {
+    /// What lies below was synced.
     pub(crate) durable: i64,
+    /// The same, and belongs to no transaction without its end in the log, which a power cut may take back.
+    pub(crate) kept: i64,
 }
 
 /// What an edit of a partition's table of segments changes.

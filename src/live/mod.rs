@@ -20,7 +20,7 @@ mod tests;
 
 pub(crate) use ear::Listener;
 pub(crate) use guest::{Guest, OwnerState, not_yet, still_opening};
-pub(crate) use layout::{Growth, Kind, Shown, Table};
+pub(crate) use layout::{Growth, Kind, Shown, Synced, Table};
 pub(crate) use locks::Locks;
 pub(crate) use opened::Opened;
 pub(crate) use owner::{OwnSlot, Owner};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::io::{Directory, File, OpenMode, Process};
 use crate::live::layout::{
-    Growth, Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, PIECE_BYTES, Shown, Stage, Table, head, slots_in,
+    Growth, Kind, LIVE_FILE, Life, MAGIC, MOST_SLOTS, NOTHING, PIECE_BYTES, Shown, Stage, Synced, Table,
+    head, slots_in,
 };
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
@@ -137,11 +138,11 @@ impl Owner {
             start: 0,
             base: 0,
             growth,
-            durable: 0,
+            synced: NOTHING,
         };
         slot.change(sequence, |words| {
             put(words, &free);
-            slot.reset_durable(0);
+            slot.reset_synced(NOTHING);
         });
     }
 
@@ -260,13 +261,13 @@ impl OwnSlot {
         let Table { kind, start, base, growth } = *table;
         let generation = self.owner.next_generation();
         let (topic, partition) = (self.topic, self.partition);
-        let shown = Shown { topic, partition, kind, generation, start, base, growth, durable: 0 };
+        let shown = Shown { topic, partition, kind, generation, start, base, growth, synced: NOTHING };
         self.slot.change(&self.sequence, |words| put(words, &shown));
     }
 
     /// The same for the first time.
-    pub(crate) fn begin(&self, table: &Table, durable: i64) {
-        self.slot.reset_durable(durable);
+    pub(crate) fn begin(&self, table: &Table, synced: Synced) {
+        self.slot.reset_synced(synced);
         self.show(table);
     }
 
@@ -291,11 +292,11 @@ impl OwnSlot {
         }
     }
 
-    /// Shows how far a sync has got.
-    pub(crate) fn sync(&self, durable: i64) {
+    /// Shows how far a sync has got, or that a transaction has come to its end.
+    pub(crate) fn sync(&self, synced: Synced) {
         let syncing = self.syncing.lock();
         if !self.is_over.load(Ordering::Relaxed) {
-            self.slot.put_durable(durable);
+            self.slot.put_synced(synced);
         }
         drop(syncing);
         // Who commits elsewhere need not wait for records.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::live::layout::{Growth, Kind, SLOT_WORDS, Shown, head, word};
+use crate::live::layout::{Growth, Kind, SLOT_WORDS, Shown, Synced, head, word};
 use crate::live::memory::Memory;
 use crate::locks::{AtomicU64, Ordering, fence, spin_loop};
 
@@ -79,7 +79,7 @@ impl Slot {
             start: self.number(word::START),
             base: self.number(word::BASE),
             growth,
-            durable: self.number(word::DURABLE),
+            synced: Synced { durable: self.number(word::DURABLE), kept: self.number(word::KEPT) },
         }
     }
 
@@ -143,18 +143,21 @@ impl Slot {
         self.store(word::SEQUENCE, sequence.load(Ordering::Relaxed).wrapping_add(1));
     }
 
-    /// What lies below `durable` was synced; a lesser one than is shown changes nothing.
-    pub(super) fn put_durable(&self, durable: i64) {
-        if self.memory.is_ready()
-            && let Some(shown) = self.memory.word(self.at + word::DURABLE)
-        {
-            shown.fetch_max(durable.cast_unsigned(), Ordering::AcqRel);
+    /// How far it is synced; a lesser number than is shown changes nothing.
+    pub(super) fn put_synced(&self, Synced { durable, kept }: Synced) {
+        for (word, offset) in [(word::DURABLE, durable), (word::KEPT, kept)] {
+            if self.memory.is_ready()
+                && let Some(shown) = self.memory.word(self.at + word)
+            {
+                shown.fetch_max(offset.cast_unsigned(), Ordering::AcqRel);
+            }
         }
     }
 
     /// The same for a partition that is shown again.
-    pub(super) fn reset_durable(&self, durable: i64) {
+    pub(super) fn reset_synced(&self, Synced { durable, kept }: Synced) {
         self.store(word::DURABLE, durable.cast_unsigned());
+        self.store(word::KEPT, kept.cast_unsigned());
     }
 
     /// An even number to go on from, whatever was left there.

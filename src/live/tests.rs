@@ -27,6 +27,10 @@ fn growth(number: i64) -> Growth {
     }
 }
 
+fn synced(number: i64) -> Synced {
+    Synced { durable: number, kept: number - number % 2 }
+}
+
 fn table(number: i64) -> Table {
     Table { kind: Kind::Growing, start: number / 4, base: number / 3, growth: growth(number) }
 }
@@ -48,7 +52,7 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
     let dir = memory();
     let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(77, 3).unwrap();
-    own.begin(&table(0), 0);
+    own.begin(&table(0), synced(0));
     owner.opened();
     owner.catalog_changed();
     let guest = Guest::attach(&directory(&dir)).unwrap();
@@ -89,11 +93,11 @@ fn what_an_owner_left_in_the_middle_of_a_change_is_nothing_and_the_next_one_goes
     let dir = memory();
     let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(1, 0).unwrap();
-    own.begin(&table(5), 2);
+    own.begin(&table(5), synced(2));
     owner.opened();
     let guest = Guest::attach(&directory(&dir)).unwrap();
     let slot = guest.slot(1, 0).unwrap().unwrap();
-    assert_eq!((slot.read().unwrap().growth, slot.read().unwrap().durable), (growth(5), 2));
+    assert_eq!((slot.read().unwrap().growth, slot.read().unwrap().synced), (growth(5), synced(2)));
     assert!(matches!(guest.owner().unwrap(), OwnerState::Here(_)));
     let life = guest.life();
     own.begin_a_change();
@@ -106,7 +110,7 @@ fn what_an_owner_left_in_the_middle_of_a_change_is_nothing_and_the_next_one_goes
     assert_ne!(guest.life(), life);
     assert!(guest.slot(1, 0).unwrap().is_none(), "of an earlier life");
     let own = next.slot(1, 0).unwrap();
-    own.begin(&table(9), 0);
+    own.begin(&table(9), synced(0));
     next.opened();
     next.catalog_changed();
     assert_eq!(guest.slot(1, 0).unwrap().unwrap().read().unwrap().growth, growth(9));
@@ -121,20 +125,20 @@ fn a_slot_that_was_given_back_is_nobodys_and_serves_again() {
     let guest = Guest::attach(&directory(&dir)).unwrap();
     for topic in 1..600_u128 {
         let own = owner.slot(topic, 0).unwrap();
-        own.begin(&table(1), 0);
+        own.begin(&table(1), synced(0));
         owner.catalog_changed();
         let slot = guest.slot(topic, 0).unwrap().unwrap();
         let generation = slot.generation();
         own.end();
         own.grow(&growth(3));
-        own.sync(3);
+        own.sync(synced(3));
         assert_ne!(slot.generation(), generation);
         assert_eq!(slot.read().unwrap().kind, Kind::Free);
         assert!(guest.slot(topic, 0).unwrap().is_none());
     }
     assert_eq!(std::fs::metadata(dir.path().join(LIVE_FILE)).unwrap().len(), 65_536, "one slot served all");
     let many: Vec<_> = (0..500_u32).map(|number| owner.slot(9, number).unwrap()).collect();
-    many.iter().for_each(|own| own.begin(&table(2), 0));
+    many.iter().for_each(|own| own.begin(&table(2), synced(0)));
     owner.catalog_changed();
     assert!(guest.slot(9, 499).unwrap().is_some());
     assert_eq!(std::fs::metadata(dir.path().join(LIVE_FILE)).unwrap().len(), 131_072);
@@ -145,7 +149,7 @@ fn a_wish_is_taken_back_by_the_ring_that_answers_it() {
     let dir = memory();
     let owner = Opened::shown(&directory(&dir)).unwrap().owner.unwrap();
     let own = owner.slot(1, 0).unwrap();
-    own.begin(&table(1), 0);
+    own.begin(&table(1), synced(0));
     owner.opened();
     let guest = Guest::attach(&directory(&dir)).unwrap();
     let slot = guest.slot(1, 0).unwrap().unwrap();

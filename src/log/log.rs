@@ -309,9 +309,7 @@ impl Log {
 
     pub(super) fn raise_durable(&self, offset: Offset) {
         self.offsets.move_durable(offset);
-        if let Some(slot) = self.shown.get() {
-            slot.sync(offset);
-        }
+        self.show_durable();
         self.watchers.raise();
     }
 

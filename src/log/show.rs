@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::live::{Growth, Kind, OwnSlot, Table};
+use crate::format::EndMarker;
+use crate::live::{Growth, Kind, OwnSlot, Synced, Table};
 use crate::log::log::Log;
 use crate::log::write::writer::{Open, Phase, Writer};
 
@@ -20,7 +21,7 @@ impl Log {
             return;
         }
         let slot = Arc::new(slot);
-        slot.begin(&self.table(Kind::AsFound, &slot, writer.uncommitted), self.durable());
+        slot.begin(&self.table(Kind::AsFound, &slot, writer.uncommitted), self.synced_to());
         if let Phase::Open(open) = &writer.phase {
             slot.show(&self.table(Kind::Growing, &slot, writer.uncommitted));
             slot.grow(&self.growth(open, writer.uncommitted));
@@ -64,6 +65,15 @@ impl Log {
         }
     }
 
+    /// The same of a batch, perhaps with the end of a transaction.
+    #[inline]
+    pub(in crate::log) fn show_batch(&self, open: &Open, uncommitted: Option<i64>, ends: Option<&EndMarker>) {
+        self.show_growth(open, uncommitted);
+        if ends.is_some() {
+            self.show_durable();
+        }
+    }
+
     #[inline]
     fn growth(&self, open: &Open, uncommitted: Option<i64>) -> Growth {
         let end = self.end();
@@ -75,6 +85,17 @@ impl Log {
             first_timestamp: open.active.first_timestamp().unwrap_or(-1),
             max_timestamp: open.active.max_timestamp(),
         }
+    }
+
+    /// A sync has got further, or a transaction has come to its end.
+    pub(in crate::log) fn show_durable(&self) {
+        if let Some(slot) = self.shown.get() {
+            slot.sync(self.synced_to());
+        }
+    }
+
+    fn synced_to(&self) -> Synced {
+        Synced { durable: self.durable(), kept: self.kept() }
     }
 
     /// Nothing more is shown of it: `reason` is why nobody uses it any more. Under the writer's lock.

@@ -118,7 +118,7 @@ impl Partition {
 
     /// Whether what stands there survives a power cut, with the rest of its transaction.
     pub(crate) fn is_safe(&self, offset: Offset) -> bool {
-        offset < self.log.durable().min(self.log.ended())
+        offset < self.log.kept().min(self.log.ended())
     }
 
     /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or

@@ -15,6 +15,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod careful;
 mod commits;
 mod crowded;
 mod dead;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::Identity;
 use crate::io::{Deadline, pause};
 use crate::live::{Guest, Kind, OwnerState, Shown, Slot};
-use crate::locks::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::locks::{AtomicI64, AtomicU64, Mutex, Ordering, RwLock};
 use crate::log::config::LogConfig;
 use crate::log::follow::growing::Growing;
 use crate::log::follow::left::{Judge, Left};
@@ -28,6 +28,8 @@ pub(crate) struct Follow {
     pub(super) judge: Judge,
     /// What was found out of transactions that owners have left open.
     pub(super) left: RwLock<Left>,
+    /// What lies below is synced, and of no transaction without its end in the log, as far as was seen.
+    pub(in crate::log) kept: AtomicI64,
     /// Held over a look, I/O included; readers that have what they need do not take it.
     pub(super) known: Mutex<Known>,
     /// Where the owner stands in the middle of a change of what it shows, and until when that is waited for.
@@ -114,7 +116,8 @@ impl fmt::Debug for Follow {
 impl Follow {
     pub(crate) fn new(guest: Arc<Guest>, identity: Identity, topics: FollowedTopics, judge: Judge) -> Self {
         let (left, known, standing) = (RwLock::default(), Mutex::default(), Mutex::default());
-        Self { guest, identity, topics, judge, left, known, standing }
+        let kept = AtomicI64::new(0);
+        Self { guest, identity, topics, judge, left, kept, known, standing }
     }
 
     /// Until when those wait who cannot see what the owner shows now: all of them until the same moment, as long as nothing goes on.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::PartitionState;
-use crate::live::Shown;
+use crate::live::{Shown, Synced};
+use crate::locks::Ordering;
 use crate::log::follow::follow::{Basis, Known};
 use crate::log::log::Log;
 use crate::log::open::known_producers::{KnownProducers, producers_behind};
@@ -86,7 +87,9 @@ impl Log {
         let end = shown.growth.end;
         let left = self.follow.as_ref().map(|follow| follow.left.read().stable(&shown.growth));
         let stable = left.unwrap_or(shown.growth.stable).min(end);
-        self.offsets.follow((shown.start, shown.durable.clamp(shown.start, end), end, stable));
+        let Synced { durable, kept } = shown.synced;
+        self.follow.iter().for_each(|follow| follow.kept.store(kept, Ordering::Release));
+        self.offsets.follow((shown.start, durable.clamp(shown.start, end), end, stable));
     }
 
     /// What figures are made of is what is shown now.

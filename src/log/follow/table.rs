@@ -165,7 +165,8 @@ impl Log {
         let found = found?;
         let (start, durable, end) = (found.state.state().log_start, found.durable, found.end);
         let open = found.producers.open_transactions();
-        let stable = found.producers.unfinished_from(start).map_or(end, |first| {
+        let unfinished = found.producers.unfinished_from(start);
+        let stable = unfinished.map_or(end, |first| {
             // What was shown is not taken back while somebody finds out about the rest.
             if end < self.end() { first } else { self.stable().max(first) }
         });
@@ -174,6 +175,8 @@ impl Log {
         known.slot = None;
         known.unjudged = open;
         follow.left.write().begin(start, end);
+        // A power cut may take it back, however it is judged.
+        follow.kept.store(durable.min(unfinished.unwrap_or(end)), Ordering::Release);
         self.offsets.follow((start, durable.clamp(start, end), end, stable));
         Ok(Look::Done)
     }

@@ -105,6 +105,15 @@ impl Log {
         self.finished_by(|producers| producers.unfinished_from(self.start()))
     }
 
+    /// Everything below is synced, and of no transaction that a power cut may take back whatever was decided, as it has no end in the log.
+    pub(crate) fn kept(&self) -> Offset {
+        match &self.follow {
+            // As its owner shows it, or its files tell.
+            Some(follow) => follow.kept.load(Ordering::Acquire).min(self.durable()),
+            None => self.durable().min(self.finished()),
+        }
+    }
+
     /// The same, but that what was taken out has its end in the log, too.
     pub(crate) fn ended(&self) -> Offset {
         self.finished_by(ProducerTable::unfinished)

@@ -236,7 +236,7 @@ impl Reader {
             },
             (Visibility::Written, Isolation::ReadUncommitted) => self.log.end(),
             // A transaction without its end in the log may be taken back by a power cut, whatever was decided.
-            (Visibility::Durable, Isolation::ReadCommitted) => self.log.durable().min(self.log.finished()),
+            (Visibility::Durable, Isolation::ReadCommitted) => self.log.kept(),
             (Visibility::Durable, Isolation::ReadUncommitted) => self.log.durable(),
         }
     }

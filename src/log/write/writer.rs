@@ -366,7 +366,7 @@ impl Log {
         }
         self.offsets.move_end(next_offset);
         self.offsets.move_stable(writer.first_undecided.unwrap_or(next_offset));
-        self.show_growth(open, writer.uncommitted);
+        self.show_batch(open, writer.uncommitted, batch.ends());
         writer.unsynced_bytes += bytes;
         writer.appended.batches += 1;
         writer.appended.bytes += bytes;

@@ -1,6 +1,7 @@
 //! The bugs, and who catches each.
 
 mod beside;
+mod careful;
 mod copies;
 mod decisions;
 mod figures;
@@ -84,6 +85,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         leaving::BUGS,
         left_out::BUGS,
         letters::BUGS,
+        careful::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,

@@ -1,0 +1,20 @@
+//! What survives a power cut, as other processes are shown it.
+
+use super::*;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "transaction-without-its-end-is-shown-as-kept",
+        file: "src/log/show.rs",
+        good: "kept: self.kept() }",
+        bad: "kept: self.durable() }",
+        caught_by: &[tests("processes", &["careful::a_careful_reader_elsewhere"])],
+    },
+    Bug {
+        name: "transaction-that-a-dead-owner-has-not-ended-is-taken-for-kept",
+        file: "src/log/follow/table.rs",
+        good: "durable.min(unfinished.unwrap_or(end))",
+        bad: "durable.min(unfinished.map_or(end, |_| end))",
+        caught_by: &[tests("processes", &["careful::a_careful_reader_was"])],
+    },
+];
