@@ -15,8 +15,6 @@ mod grown;
 #[cfg(test)]
 mod in_time;
 mod laid_over;
-#[cfg(test)]
-mod left_out;
 mod life;
 #[cfg(test)]
 mod model;

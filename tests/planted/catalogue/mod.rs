@@ -10,7 +10,6 @@ mod handed;
 mod ids;
 mod later;
 mod leaving;
-mod left_out;
 mod letters;
 mod lives;
 mod order;
@@ -82,7 +81,6 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         beside::BUGS,
         later::BUGS,
         leaving::BUGS,
-        left_out::BUGS,
         letters::BUGS,
         copies::BUGS,
         tasks::BUGS,
