@@ -146,7 +146,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-projection-passes-over-what-has-failed",
         file: "src/stream/projection.rs",
-        good: "            self.projection.go_back(self.records);\n",
+        good: "            self.projection.consumer.go_back_to(&self.polled);\n",
         bad: "",
         caught_by: &[tests("streams", &["projections::a_failed_step"])],
     },
