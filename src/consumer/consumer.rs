@@ -55,6 +55,8 @@ pub struct Consumer {
     pub(super) assigned: BTreeMap<TopicPartition, Assigned>,
     /// The partition at which the next poll begins, so that one that is busy, or fails, does not starve the others.
     pub(super) next: Option<TopicPartition>,
+    /// The partition whose look has panicked last, until one does not. A poll that has something to hand out does not look at it.
+    pub(super) panicked: Option<TopicPartition>,
     pub(super) auto_commit: AutoCommit,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
@@ -95,6 +97,7 @@ impl Consumer {
             role: Role::Idle,
             assigned: BTreeMap::new(),
             next: None,
+            panicked: None,
             auto_commit,
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),

@@ -373,9 +373,69 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-failing-partition-polled-first-for-ever",
         file: "src/consumer/poll.rs",
-        good: "self.next = self.after(&place);",
-        bad: "self.next = None;",
+        good: "self.next = self.after(&place);\n                    self.note_deleted(&error);",
+        bad: "self.next = None;\n                    self.note_deleted(&error);",
         caught_by: &[tests("interface", &["groups::fairness::"])],
+    },
+    // Panics of a clock or a file system of the program's own.
+    Bug {
+        name: "what-a-poll-has-read-before-a-panic-is-nobody-s",
+        file: "src/consumer/poll.rs",
+        good: "                assigned.take_back();",
+        bad: "",
+        caught_by: &[
+            tests("crash", &["handed_out::what_a_poll"]),
+            tests("crash", &["handed_out::a_commit_after"]),
+        ],
+    },
+    Bug {
+        name: "partition-that-panics-is-polled-with-the-others-for-ever",
+        file: "src/consumer/poll.rs",
+        good: "self.panicked = Some(place);",
+        bad: "",
+        caught_by: &[tests("crash", &["handed_out::a_partition_whose_files"])],
+    },
+    Bug {
+        name: "fetch-that-panics-goes-on-behind-what-it-has-read",
+        file: "src/log/read/fetching.rs",
+        good: "            reader.go_back(from);",
+        bad: "",
+        caught_by: &[tests("crash", &["handed_out::what_a_reader"])],
+    },
+    Bug {
+        name: "fetch-after-a-panic-asks-for-as-much-again",
+        file: "src/log/read/reader.rs",
+        good: "Self { max_bytes: 1, ..self }",
+        bad: "self",
+        caught_by: &[tests("crash", &["handed_out::a_batch_before"])],
+    },
+    Bug {
+        name: "fetch-of-a-log-that-is-closed-meanwhile-moves-the-position",
+        file: "src/log/read/reader.rs",
+        good: "                self.go_back(from);",
+        bad: "",
+        caught_by: &[tests("crash", &["handed_out::a_close_in_the_middle"])],
+    },
+    Bug {
+        name: "hits-that-were-looked-at-before-a-panic-are-passed-over",
+        file: "src/log/read/by_content.rs",
+        good: "                reader.go_back(from);",
+        bad: "",
+        caught_by: &[tests("crash", &["handed_out::what_a_reader"])],
+    },
+    Bug {
+        name: "directory-lock-that-panics-is-waited-for-for-ever",
+        file: "src/store/life.rs",
+        good: "in_drop_each(parts, |part| part(self));",
+        bad: "parts.into_iter().for_each(|part| part(self));",
+        caught_by: &[tests("lib", &["store::life::"])],
+    },
+    Bug {
+        name: "group-whose-taking-panics-stays-locked",
+        file: "src/group/spool.rs",
+        good: "Otherwise::new(|| spool.unlock_group(group));",
+        bad: "Otherwise::new(|| if !std::thread::panicking() { spool.unlock_group(group) });",
+        caught_by: &[tests("processes", &["folds::a_group_whose_taking"])],
     },
     // Topics.
     Bug {
