@@ -437,6 +437,20 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Otherwise::new(|| if !std::thread::panicking() { spool.unlock_group(group) });",
         caught_by: &[tests("processes", &["folds::a_group_whose_taking"])],
     },
+    Bug {
+        name: "partitions-that-panic-as-they-are-shown-end-the-round",
+        file: "src/store/caretaker.rs",
+        good: "first = first.and(caught(|| {\n            self.topics.show_rest();\n            Ok(())\n        }));",
+        bad: "self.topics.show_rest();",
+        caught_by: &[tests("processes", &["crowded::retention"])],
+    },
+    Bug {
+        name: "automatic-commit-is-dropped-with-its-partitions",
+        file: "src/consumer/commit.rs",
+        good: "self.auto_commit.is_wanted() && !self.endings.is_claimed()",
+        bad: "self.auto_commit.is_due() && !self.endings.is_claimed()",
+        caught_by: &[tests("interface", &["groups::commits::what_was_handed_out"])],
+    },
     // Topics.
     Bug {
         name: "deleted-topics-not-listed",
