@@ -12,6 +12,7 @@ mod maintenance;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod reader;
+mod recovery;
 mod stats;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod store;

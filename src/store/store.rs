@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::backup::refuse_backup;
 use crate::error::Result;
-use crate::figures::{Event, Figures};
 use crate::group::{CommittedOffset, Groups, OffsetReset, Spool, SpoolRole};
 use crate::io::{Clock, Directory, caught, in_drop};
 use crate::live::{Opened, Owner};
@@ -24,6 +23,7 @@ use crate::store::maintenance;
 #[cfg(feature = "metrics")]
 use crate::store::metrics::Reported;
 use crate::store::reader::StoreReader;
+use crate::store::recovery::recovery_of;
 use crate::store::stats::StoreStats;
 use crate::store::teller::Teller;
 use crate::topic::{TopicContext, Topics, refuse_group};
@@ -330,33 +330,6 @@ impl Store {
     pub fn maintain(&self) -> Result<()> {
         let _work = self.work()?;
         maintenance::run_due(&self.inner.agenda, &self.inner.care)
-    }
-}
-
-/// What opening found, in every layer.
-fn recovery_of(topics: &Topics, groups: &Groups, queues: &Queues) -> Vec<RecoveryReport> {
-    let mut recovery = topics.recovery();
-    let commits = recovery.iter_mut().find(|report| report.topic_partition == groups.stored_in());
-    commits.into_iter().for_each(|report| {
-        report.skipped = groups.skipped().to_vec();
-        report.let_go = groups.let_go().to_vec();
-        report.failure = report.failure.take().or_else(|| groups.unreadable().cloned());
-    });
-    let states = recovery.iter_mut().find(|report| report.topic_partition == queues.stored_in());
-    states.into_iter().for_each(|report| report.skipped = queues.skipped().to_vec());
-    recovery.iter().for_each(|report| note_recovered(report, topics.figures()));
-    recovery
-}
-
-/// Tells of a partition that was not closed.
-fn note_recovered(report: &RecoveryReport, figures: &Figures) {
-    if !report.clean {
-        figures.events.note(|| Event::Recovered {
-            partition: report.topic_partition.clone(),
-            end: report.end,
-            scanned_bytes: report.scanned_bytes,
-            torn_bytes: report.torn.as_ref().map_or(0, |torn| torn.bytes),
-        });
     }
 }
 

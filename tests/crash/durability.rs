@@ -32,6 +32,8 @@ mod refused;
 #[cfg(test)]
 mod rolls;
 #[cfg(test)]
+mod space;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod topics;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use annals::{Durability, Error, Store, StoreReader, TopicConfig};
+use annals::{Consumer, Durability, Error, Store, StoreReader, TopicConfig};
 use annals_testing::Call;
+use tempfile::TempDir;
 
 use crate::common::fast_dir;
-use crate::groups::{committed, member, read, send};
+use crate::groups::{committed, committed_beside, member, read, send};
 use crate::hooked::{Hook, Hooked};
 use crate::pair::{child, dir_of_child, kill};
 use crate::world::{
@@ -155,23 +156,33 @@ fn a_commit_at_disk_of_what_is_committed_already_is_synced_too() {
 
 #[test]
 fn a_backup_holds_what_was_committed_elsewhere_before_it_began() {
-    let dir = fast_dir();
-    let store = open(&dir.path().join("store"));
-    send(&store, 20);
-    let reader = attach(store.path());
-    let mut billing = member(reader.consumer_builder()).unwrap();
-    billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
+    let (dir, store, _reader, _billing) = committed_beside();
     assert_eq!(committed(restored(&store, dir.path()).committed("billing")), [7]);
 }
 
-#[test]
-fn a_commit_that_was_folded_during_a_look_does_not_give_way_to_an_older_one() {
+/// A member whose commit another process has seen, and that one's files do what the test wants.
+struct Seen {
+    _dir: TempDir,
+    store: Store,
+    _reader: StoreReader,
+    billing: Consumer,
+    hooked: Arc<Hooked>,
+    other: StoreReader,
+}
+
+fn committed_and_seen() -> Seen {
     let (dir, store, reader) = attached(0);
     send(&store, 20);
     let mut billing = member(reader.consumer_builder()).unwrap();
     let (hooked, other) = attach_hooked(dir.path());
     billing.commit_offsets([((ORDERS, 0).into(), 5)]).unwrap();
     assert_eq!(committed(other.committed("billing")), [5]);
+    Seen { _dir: dir, store, _reader: reader, billing, hooked, other }
+}
+
+#[test]
+fn a_commit_that_was_folded_during_a_look_does_not_give_way_to_an_older_one() {
+    let Seen { _dir, store, _reader, mut billing, hooked, other } = committed_and_seen();
     // The next look reads the list of topics behind the spool: in between there is a commit, and a fold.
     store.create_topic("another", TopicConfig::new()).unwrap();
     let folding = store.clone();
@@ -293,6 +304,10 @@ fn figures_and_members_elsewhere_read_again_and_again_all_commits_that_wait() {
     one.assign([(ORDERS, 0)]).unwrap();
     one.commit_offsets([((ORDERS, 0).into(), 4)]).unwrap();
     read("one more", &mut || assert_eq!(committed(other.committed("group-7")), [4]));
+    (0..100).for_each(|_| one.commit_offsets([((ORDERS, 0).into(), 3)]).unwrap());
+    assert_eq!(committed(other.committed("group-7")), [3]);
+    one.commit_offsets([((ORDERS, 0).into(), 4)]).unwrap();
+    read("one behind many", &mut || assert_eq!(committed(other.committed("group-7")), [4]));
     // What the owner takes out is seen where it was put.
     assert_eq!(committed(store.committed("group-7")), [4]);
     assert_eq!(committed(other.committed("group-7")), [4]);
@@ -302,12 +317,7 @@ fn figures_and_members_elsewhere_read_again_and_again_all_commits_that_wait() {
 
 #[test]
 fn a_look_that_failed_behind_the_spool_hid_what_it_had_read_there_from_the_next() {
-    let (dir, store, reader) = attached(0);
-    send(&store, 20);
-    let mut billing = member(reader.consumer_builder()).unwrap();
-    let (hooked, other) = attach_hooked(dir.path());
-    billing.commit_offsets([((ORDERS, 0).into(), 5)]).unwrap();
-    assert_eq!(committed(other.committed("billing")), [5]);
+    let Seen { _dir, store, _reader, mut billing, hooked, other } = committed_and_seen();
     billing.commit_offsets([((ORDERS, 0).into(), 6)]).unwrap();
     billing.commit_offsets([((ORDERS, 1).into(), 4)]).unwrap();
     // The look reads the list of topics behind the spool.

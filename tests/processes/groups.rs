@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use annals::{Consumer, ConsumerBuilder, Durability, Error, Record, Store, TopicConfig, TopicPartition};
+use annals::{
+    Consumer, ConsumerBuilder, Durability, Error, Record, Store, StoreReader, TopicConfig, TopicPartition,
+};
+use tempfile::TempDir;
 
 use crate::common::{by_hand, fast_dir};
 use crate::hooked::Hook;
@@ -23,6 +26,17 @@ pub(crate) fn member(builder: ConsumerBuilder) -> Result<Consumer, Error> {
     let mut consumer = builder.group("billing").build()?;
     consumer.subscribe([ORDERS])?;
     Ok(consumer)
+}
+
+/// A store with room for backups beside it, and a member elsewhere that has committed 7.
+pub(crate) fn committed_beside() -> (TempDir, Store, StoreReader, Consumer) {
+    let dir = fast_dir();
+    let store = open(&dir.path().join("store"));
+    send(&store, 20);
+    let reader = attach(store.path());
+    let mut billing = member(reader.consumer_builder()).unwrap();
+    billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
+    (dir, store, reader, billing)
 }
 
 /// Reads what there is.
@@ -195,12 +209,7 @@ fn a_commit_of_the_owner_takes_no_record_that_a_group_elsewhere_has_not_read() {
 #[test]
 fn a_process_that_is_stopped_in_a_commit_holds_up_no_other_group_and_no_backup() {
     use annals::io::FileSystem;
-    let dir = fast_dir();
-    let store = open(&dir.path().join("store"));
-    send(&store, 20);
-    let reader = attach(store.path());
-    let mut billing = member(reader.consumer_builder()).unwrap();
-    billing.commit_offsets([((ORDERS, 0).into(), 7)]).unwrap();
+    let (dir, store, _reader, billing) = committed_beside();
     drop(billing);
     let page = annals::io::OsFileSystem
         .open(&store.path().join("annals.live"), annals::io::OpenMode::ReadWrite)

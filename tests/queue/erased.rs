@@ -1,12 +1,11 @@
 //! Keys that are erased while messages of theirs are out, or where some of what they are in cannot be read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use annals::io::ManualClock;
-use annals::{Error, Record, Store, TopicConfig};
-use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Image, MemoryFileSystem, Times};
+use annals::{Error, Record, StartFrom, Store, TopicConfig};
+use annals_testing::{Call, Fault, Gate, Image, MemoryFileSystem, Times};
 
 use crate::world::{World, open_with, take, values};
 
@@ -84,11 +83,8 @@ fn an_erasure_said_nothing_of_letters_in_a_topic_that_could_not_be_opened() {
 #[test]
 fn a_step_of_the_schedule_that_cannot_be_read_kept_everything_else_from_being_erased() {
     for is_erased in [false, true] {
-        let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
-        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
-        let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
-        let store = builder.maintain_by_hand().open().unwrap();
-        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        let (disk, world) = World::faulty();
+        let store = world.store.clone();
         given_up(&store, "one", None);
         let schedule = store.schedule();
         for millis in [16, 900_000] {
@@ -106,7 +102,6 @@ fn a_step_of_the_schedule_that_cannot_be_read_kept_everything_else_from_being_er
         disk.fail(&[Call::Read, Call::Map], "__delayed_messages-0/", (0, Times::ForEver), Fault::Error(EIO));
         let failed: annals::Result<u64> = take_out();
         assert!(matches!(failed, Err(Error::Io { .. })), "erased: {is_erased}, {failed:?}");
-        let world = World { disk: memory, clock, store: store.clone() };
         let left = usize::from(!is_erased);
         assert_eq!((world.values("jobs").len(), world.values("jobs.one.dead").len()), (left, left));
         disk.heal();
@@ -151,11 +146,8 @@ fn letters_in_a_topic_that_could_not_be_opened_outlived_their_group_and_every_er
 #[test]
 fn a_letter_whose_place_could_not_be_read_put_an_erased_record_back_into_the_topic() {
     for times in [Times::Once, Times::ForEver] {
-        let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
-        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
-        let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
-        let store = builder.maintain_by_hand().open().unwrap();
-        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        let (disk, world) = World::faulty();
+        let store = world.store.clone();
         given_up(&store, "one", None);
         let mut letters = store.dead_letters("jobs", "one").unwrap();
         let letter = letters.take(9).unwrap().remove(0);
@@ -165,7 +157,6 @@ fn a_letter_whose_place_could_not_be_read_put_an_erased_record_back_into_the_top
             .for_each(|message| message.reject("no").unwrap());
         assert_eq!(letters.take(9).unwrap().len(), 1);
         store.erase("jobs", "alice").unwrap();
-        let world = World { disk: memory, clock, store: store.clone() };
         assert_eq!(world.values("jobs"), ["his"]);
         disk.fail(&[Call::Read, Call::Map], "jobs.one.dead-0/", (0, times), Fault::Error(EIO));
         let sent = letters.send_back(letter);
@@ -180,37 +171,45 @@ fn a_letter_whose_place_could_not_be_read_put_an_erased_record_back_into_the_top
     }
 }
 
-/// As many as there are.
+/// As fast as it can.
 #[test]
-fn an_erasure_beside_a_worker_that_rejects_all_it_is_sent_ends() {
+fn an_erasure_beside_a_worker_that_rejects_whatever_is_sent_back_goes_on_for_ever() {
+    const LONG: Duration = Duration::from_secs(20);
     let world = World::new(1);
-    given_up(&world.store, "one", None);
-    let is_over = AtomicBool::new(false);
-    let began = Instant::now();
+    // Each look takes longer than the other.
+    let many: Vec<_> = (0..1000).map(|_| Record::to("jobs").key("carol").value("x")).collect();
+    (0..30).for_each(|_| _ = world.store.producer().send_batch(&many).unwrap());
+    let latest = world.store.queue_builder("jobs", "one").start_from(StartFrom::Latest).build().unwrap();
+    world.send_keyed(&[("bob", "his"), ("alice", "hers")]);
+    let (is_over, rounds, began) = (AtomicBool::new(false), AtomicUsize::new(0), Instant::now());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
-                given_up(&world.store, "one", None);
+            let mut worker = world.store.queue("jobs", "one").unwrap();
+            let mut letters = world.store.dead_letters("jobs", "one").unwrap();
+            while !is_over.load(Ordering::Relaxed) && began.elapsed() < LONG {
+                take(&mut worker, 9).into_iter().for_each(|message| message.reject("no").unwrap());
+                letters.redrive(9).unwrap();
+                rounds.fetch_add(1, Ordering::Relaxed);
             }
         });
+        while rounds.load(Ordering::Relaxed) < 3 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         world.store.erase("jobs", "alice").unwrap();
         is_over.store(true, Ordering::Relaxed);
     });
-    assert!(began.elapsed() < Duration::from_secs(20));
+    drop(latest);
+    assert!(began.elapsed() < LONG, "{} rounds", rounds.into_inner());
 }
 
 /// The erasure is with other letters while one is sent back and its topic goes.
 #[test]
 fn a_letter_sent_back_and_dropped_between_the_looks_of_an_erasure_was_left_in_the_topic() {
-    let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
-    let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
-    let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
-    let store = builder.maintain_by_hand().open().unwrap();
-    store.create_topic("jobs", TopicConfig::new()).unwrap();
+    let (disk, world) = World::faulty();
+    let store = world.store.clone();
     store.producer().send(Record::to("jobs").key("bob").value("his")).unwrap();
     take(&mut store.queue("jobs", "a").unwrap(), 9).into_iter().for_each(|it| it.reject("no").unwrap());
     given_up(&store, "b", None);
-    let world = World { disk: memory, clock, store: store.clone() };
     let gate = Arc::new(Gate::default());
     disk.fail(&[Call::Read, Call::Map], "jobs.a.dead-0/", (0, Times::Once), Fault::Hold(gate.clone()));
     std::thread::scope(|scope| {

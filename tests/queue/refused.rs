@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use annals::queue::RetryPolicy;
-use annals::{Condition, Error, Expected, Message, Record, Store, TopicConfig, Transaction, WhenFull};
-use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, Times};
+use annals::{Condition, Error, Expected, Message, Record, TopicConfig, Transaction, WhenFull};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 use crate::world::{World, take};
 
@@ -23,20 +23,23 @@ fn world() -> World {
 
 /// The same on a disk that fails when it is told to.
 fn faulty() -> (Arc<FaultyFileSystem>, World) {
-    let memory = MemoryFileSystem::new();
-    let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
-    let World { clock, .. } = World::new(1);
-    let builder = Store::builder("/store").file_system(Arc::clone(&disk) as _).clock(Arc::clone(&clock) as _);
-    let store = builder.maintain_by_hand().open().unwrap();
-    store.create_topic("jobs", TopicConfig::new()).unwrap();
-    store.create_topic("results", TopicConfig::new()).unwrap();
-    let world = World { disk: memory, clock, store };
+    let (disk, world) = World::faulty();
+    world.store.create_topic("results", TopicConfig::new()).unwrap();
     world.send(&["a"]);
     (disk, world)
 }
 
 fn next(world: &World) -> Option<Message> {
     take(&mut world.builder().delivery_limit(2).build().unwrap(), 1).pop()
+}
+
+/// A transaction with the answer to the message, which was delivered so often.
+fn acknowledged(world: &World, count: u16) -> Transaction {
+    let message = next(world).unwrap();
+    assert_eq!(message.delivery_count(), count);
+    let mut tx = world.store.transaction("t").unwrap();
+    tx.ack(message);
+    tx
 }
 
 /// Takes the message, and commits a result with its answer that is refused. Says how often it was delivered.
@@ -198,10 +201,7 @@ fn the_letter_of_a_message_whose_result_is_refused_says_why() {
     for is_sent in [true, false] {
         let world = world();
         for count in 1..=2 {
-            let message = next(&world).unwrap();
-            assert_eq!(message.delivery_count(), count);
-            let mut tx = world.store.transaction("t").unwrap();
-            tx.ack(message);
+            let mut tx = acknowledged(&world, count);
             if is_sent {
                 tx.send(Record::to("results").value(&[0; 2000])).unwrap_err();
             } else {
@@ -221,10 +221,7 @@ fn the_letter_of_a_message_whose_result_is_refused_says_why() {
 fn a_message_whose_transaction_is_aborted_at_will_is_counted() {
     let world = world();
     for count in 1..=2 {
-        let message = next(&world).unwrap();
-        assert_eq!(message.delivery_count(), count);
-        let mut tx = world.store.transaction("t").unwrap();
-        tx.ack(message);
+        let tx = acknowledged(&world, count);
         if count == 1 { tx.abort().unwrap() } else { drop(tx) }
     }
     assert_eq!(reasons(&world), ["delivered 2 times and not done"]);

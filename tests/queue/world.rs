@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use annals::io::{Clock, ManualClock};
 use annals::{Message, QueueBuilder, Record, Store, TopicConfig, Worker};
-use annals_testing::{Image, MemoryFileSystem};
+use annals_testing::{FaultyFileSystem, Image, MemoryFileSystem};
 
 pub(crate) struct World {
     pub(crate) disk: MemoryFileSystem,
@@ -20,6 +20,16 @@ impl World {
         let store = open(&disk, &clock);
         store.create_topic("jobs", TopicConfig::new().partitions(partitions)).unwrap();
         Self { disk, clock, store }
+    }
+
+    /// The same with one partition, on a disk that fails when it is told to.
+    pub(crate) fn faulty() -> (Arc<FaultyFileSystem>, Self) {
+        let (memory, clock) = (MemoryFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+        let disk = FaultyFileSystem::over(Arc::new(memory.clone()));
+        let builder = Store::builder("/store").file_system(disk.clone()).clock(clock.clone());
+        let store = builder.maintain_by_hand().open().unwrap();
+        store.create_topic("jobs", TopicConfig::new()).unwrap();
+        (disk, Self { disk: memory, clock, store })
     }
 
     /// What a kill of the process leaves, opened again.

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::image::{Files, Image};
 use super::memory_file::{Calls, Content, Fixed, Node};
@@ -20,7 +20,7 @@ use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMo
 /// Clones are the same files.
 ///
 /// It knows what was changed, what a killed process leaves and what a power cut leaves when everything that was not synced is
-/// lost. [`PowerCutFileSystem`](crate::PowerCutFileSystem) knows of all the other things that a power cut can leave.
+/// lost. Space reserved ahead of the writes is zeros at the end of the file, until it is cut. [`PowerCutFileSystem`](crate::PowerCutFileSystem) knows of all the other things that a power cut can leave.
 ///
 /// ```
 /// use annals::{Durability, Record, Store, TopicConfig};
@@ -96,12 +96,7 @@ impl MemoryFileSystem {
     /// A disk with the files of an image, all of them durable.
     #[must_use]
     pub fn over(image: &Arc<Image>) -> Self {
-        let calls = Calls {
-            made: AtomicU64::new(0),
-            most: AtomicU64::new(u64::MAX),
-            longest: AtomicU64::new(u64::MAX),
-        };
-        Self { image: Arc::clone(image), changed: Arc::default(), calls: Arc::new(calls) }
+        Self { image: Arc::clone(image), changed: Arc::default(), calls: Arc::default() }
     }
 
     /// The image with some of its files replaced, or gone.
@@ -124,9 +119,15 @@ impl MemoryFileSystem {
         self.calls.most.store(calls, Ordering::Relaxed);
     }
 
-    /// The disk is full for files of more than so many bytes.
+    /// The disk is full for files of more than so many bytes, space that is reserved and not written counted.
     pub fn limit_files(&self, bytes: u64) {
         self.calls.longest.store(bytes, Ordering::Relaxed);
+    }
+
+    /// From here on no file is made longer ahead of what is written to it, as in a file system that has no such call: it is
+    /// refused as unsupported, and not counted among the [calls](Self::calls). A file then ends with what was written last.
+    pub fn refuse_space_ahead(&self) {
+        self.calls.refuses_space_ahead.store(true, Ordering::Relaxed);
     }
 
     /// From here on nothing changes.

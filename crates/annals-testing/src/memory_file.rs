@@ -8,7 +8,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use annals::io::{FileHandle, View};
 
@@ -33,6 +33,19 @@ pub(super) struct Calls {
     pub(super) most: AtomicU64,
     /// No file grows beyond it.
     pub(super) longest: AtomicU64,
+    /// No space is reserved ahead of the writes.
+    pub(super) refuses_space_ahead: AtomicBool,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            made: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
+            longest: AtomicU64::new(u64::MAX),
+            refuses_space_ahead: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Calls {
@@ -78,7 +91,7 @@ impl FileHandle for Fixed {
     }
 
     fn allocate(&self, _len: u64) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
+        Err(ErrorKind::PermissionDenied.into())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -118,9 +131,17 @@ impl FileHandle for Node {
         Ok(())
     }
 
-    /// Nothing is allocated ahead: 64 KiB of zeros for every file would be most of what a run looks at.
-    fn allocate(&self, _len: u64) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.calls.refuses_space_ahead.load(Ordering::Relaxed) {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        self.calls.take()?;
+        self.calls.grow(len)?;
+        let len = usize::try_from(len).unwrap();
+        let mut content = self.content.lock().unwrap();
+        let len = content.bytes.len().max(len);
+        content.bytes.resize(len, 0);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -132,5 +153,98 @@ impl FileHandle for Node {
 
     fn map(&self, _len: u64) -> io::Result<Option<View>> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FaultyFileSystem, Image, MemoryFileSystem, PowerCutFileSystem};
+    use annals::io::{FileHandle, FileSystem, OpenMode};
+    use std::io::ErrorKind;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    const PATH: &str = "/file";
+
+    fn created(disk: &dyn FileSystem) -> Arc<dyn FileHandle> {
+        let file = disk.open(Path::new(PATH), OpenMode::CreateNew).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        file
+    }
+
+    fn read(file: &dyn FileHandle) -> Vec<u8> {
+        let mut bytes = vec![7; 100];
+        let len = file.read_at(&mut bytes, 0).unwrap();
+        bytes.truncate(len);
+        bytes
+    }
+
+    #[test]
+    fn space_ahead_is_zeros_until_it_is_written_or_cut() {
+        let (memory, machine) = (MemoryFileSystem::new(), PowerCutFileSystem::new());
+        let faulty = FaultyFileSystem::over(Arc::new(MemoryFileSystem::new()));
+        for disk in [&memory as &dyn FileSystem, &machine, &*faulty] {
+            let file = created(disk);
+            file.write_at(b"ab", 0).unwrap();
+            file.allocate(6).unwrap();
+            assert_eq!(read(&*file), b"ab\0\0\0\0");
+            file.write_at(b"c", 2).unwrap();
+            file.allocate(4).unwrap();
+            assert_eq!(read(&*file), b"abc\0\0\0");
+            file.set_len(3).unwrap();
+            file.allocate(5).unwrap();
+            assert_eq!(read(&*file), b"abc\0\0");
+        }
+    }
+
+    #[test]
+    fn space_ahead_that_was_not_synced_may_be_gone_after_a_power_cut() {
+        let (memory, machine) = (MemoryFileSystem::new(), PowerCutFileSystem::new());
+        for (disk, is_memory) in [(&memory as &dyn FileSystem, true), (&machine, false)] {
+            let file = created(disk);
+            file.allocate(3).unwrap();
+            let after = |seed: u64| {
+                if is_memory {
+                    return memory.durable_files()[PATH].to_vec();
+                }
+                let machine = machine.cut_power(seed);
+                read(&*machine.open(Path::new(PATH), OpenMode::Read).unwrap())
+            };
+            assert_eq!(after(0), b"");
+            assert!(is_memory || after(1) == [0; 3]);
+            file.sync_data().unwrap();
+            assert_eq!(after(0), [0; 3]);
+        }
+        assert_eq!(*memory.files()[PATH], [0; 3]);
+    }
+
+    #[test]
+    fn space_ahead_counts_where_files_are_limited_and_as_a_call() {
+        let disk = MemoryFileSystem::new();
+        let file = created(&disk);
+        disk.limit_files(4);
+        assert_eq!(file.allocate(5).unwrap_err().kind(), ErrorKind::StorageFull);
+        file.allocate(4).unwrap();
+        let calls = disk.calls();
+        file.allocate(4).unwrap();
+        assert_eq!(disk.calls(), calls + 1);
+        disk.freeze();
+        file.allocate(4).unwrap_err();
+        let read_only = MemoryFileSystem::over(&Image::new(disk.files()));
+        let file = read_only.open(Path::new(PATH), OpenMode::Read).unwrap();
+        assert_eq!(file.allocate(9).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_disk_that_refuses_space_ahead_makes_no_file_longer() {
+        let disk = MemoryFileSystem::new();
+        let file = created(&disk);
+        disk.refuse_space_ahead();
+        let calls = disk.calls();
+        assert_eq!(file.allocate(5).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!((disk.calls(), file.len().unwrap()), (calls, 0));
+        file.write_at(b"a", 0).unwrap();
+        assert_eq!(*disk.files()[PATH], *b"a");
     }
 }

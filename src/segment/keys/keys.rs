@@ -43,6 +43,7 @@ impl Keys {
     }
 
     /// Takes in a batch that was just written. Says how many terms are known of the segment then.
+    #[inline]
     pub(in crate::segment) fn note(&self, batch: &NewBatch<'_>) -> usize {
         let state = self.state.read();
         if let Some(growing) = &state.growing {
@@ -82,6 +83,7 @@ impl Keys {
     }
 
     /// The newest record of a hash. `None` where memory does not tell.
+    #[inline]
     pub(crate) fn newest(&self, hash: TermHash) -> Option<Newest> {
         let state = self.state.read();
         let growing = state.growing.as_ref()?.read();

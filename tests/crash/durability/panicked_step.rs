@@ -11,6 +11,7 @@ use annals::io::{Clock, SystemClock};
 use annals::{Consumer, Durability, Record, Result, Store, Timestamp, TopicConfig, Worker};
 
 use crate::durability::panics::keep_quiet;
+use crate::durability::space::{CHANGES, Space};
 use annals_testing::{Call, Fault, FaultyFileSystem, Image, MemoryFileSystem, PLANTED, Times};
 
 const ORDERS: usize = 4;
@@ -18,16 +19,6 @@ const INVOICES: [&str; 2] = ["invoices", "totals"];
 /// No order.
 const SOUND: &[u8] = b"sound";
 const GROUP: &str = "billing";
-const CHANGES: [Call; 8] = [
-    Call::Create,
-    Call::Write,
-    Call::SetLen,
-    Call::Allocate,
-    Call::Sync,
-    Call::SyncDir,
-    Call::Rename,
-    Call::Remove,
-];
 
 /// Shows the time so often, then panics once.
 #[derive(Debug, Clone)]
@@ -135,8 +126,8 @@ fn go_on(reader: &mut Reader, store: &Store) {
 }
 
 /// Has the `nth` call of a step panic; whether it did.
-fn try_out(reads: Reads, durability: Durability, (source, nth): (Source, usize)) -> bool {
-    let memory = MemoryFileSystem::new();
+fn try_out((reads, durability): (Reads, Durability), space: Space, (source, nth): (Source, usize)) -> bool {
+    let memory = space.disk();
     let (files, clock) = (FaultyFileSystem::over(Arc::new(memory.clone())), FragileClock(Arc::default()));
     clock.0.store(-1, Ordering::SeqCst);
     let store = open(&files, &clock);
@@ -158,7 +149,9 @@ fn try_out(reads: Reads, durability: Durability, (source, nth): (Source, usize))
     files.heal();
     clock.0.store(-1, Ordering::SeqCst);
     let has_panicked = told.is_err();
-    let what = format!("{reads:?} at {durability:?}, call {nth} of {source:?}, {has_panicked}");
+    let what = format!(
+        "{reads:?} at {durability:?}, space ahead {space:?}, call {nth} of {source:?}, {has_panicked}"
+    );
     let is_seen = invoiced(&store)[0].contains_key(&b"1"[..]);
     if reads == Reads::AsAGroup && is_seen {
         assert_eq!(store.committed(GROUP)[&("orders", 0).into()].offset, 2, "{what}: readers see it");
@@ -222,13 +215,23 @@ fn is_sound(store: &Store) -> bool {
 
 fn each_call(reads: Reads, source: Source) {
     keep_quiet();
-    for durability in [Durability::Os, Durability::Disk] {
+    for (durability, space) in Space::each_with([Durability::Os, Durability::Disk]) {
         let mut nth = 0;
-        while try_out(reads, durability, (source, nth)) {
+        while try_out((reads, durability), space, (source, nth)) {
             nth += 1;
             assert!(nth < 1_000, "it does not end");
         }
-        assert!(nth > 3, "{nth} calls");
+        let least = match (source, reads, durability, space) {
+            (Source::Clock, ..) => 14,
+            // One is for room.
+            (Source::Files, Reads::AsAGroup, Durability::Disk, Space::Granted) => 5,
+            (Source::Files, Reads::AsAGroup, ..) => 4,
+            (Source::Files, Reads::AsAQueue, ..) => 5,
+        };
+        assert!(
+            nth >= least,
+            "{nth} calls of {source:?}: {reads:?} at {durability:?}, space ahead {space:?}"
+        );
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use annals::io::ManualClock;
 use annals::{Durability, Partition, Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 /// Longer than any call takes that waits for nobody.
 const LONG: Duration = Duration::from_secs(10);
+const EIO: i32 = 5;
 
 /// A store with records in two partitions, the first of which rolls and waits for the disk until the gate is opened.
 struct Held {
@@ -195,6 +197,36 @@ fn a_task_at_the_end_beside_a_roll_is_pending_and_woken_when_that_is_over() {
             assert!(records.unwrap().is_some());
         }
     }
+}
+
+/// Nothing else wakes it: the roll changes nothing, and no record comes after it.
+#[test]
+fn who_waits_at_the_end_beside_a_roll_that_fails_is_told_when_the_writer_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, clock) = (FaultyFileSystem::new(), Arc::new(ManualClock::at(1_000_000)));
+    let builder = Store::builder(dir.path()).file_system(files.clone()).clock(clock.clone());
+    let store = builder.maintain_by_hand().open().unwrap();
+    let config =
+        TopicConfig::new().segment_age(Duration::from_secs(60)).retention(Duration::from_secs(86_400));
+    let orders = store.create_topic("orders", config).unwrap().partition(0).unwrap();
+    orders.append(&[Record::new().value("first")], Durability::Os).unwrap();
+    let mut consumer = store.consumer_builder().build().unwrap();
+    consumer.assign([("orders", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    clock.advance(Duration::from_secs(3600));
+    let gate = Arc::new(Gate::default());
+    let fault = Fault::HoldThenError(Arc::clone(&gate), EIO);
+    files.fail(&[Call::Create], ".log", (0, Times::Once), fault);
+    let keeper = store.clone();
+    let roll = std::thread::spawn(move || keeper.apply_retention().is_err());
+    gate.await_arrival();
+    orders.append(&[Record::new().value("in memory")], Durability::Memory).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    let waits = std::thread::spawn(move || consumer.poll(LONG).unwrap().len());
+    std::thread::sleep(Duration::from_millis(100));
+    gate.open();
+    assert!(roll.join().unwrap(), "it was to fail");
+    assert_eq!(waits.join().unwrap(), 1, "nobody told it that the writer was free");
 }
 
 #[test]

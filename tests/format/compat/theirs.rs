@@ -1,5 +1,7 @@
 //! Written by kafka-protocol, read by annals.
 
+use std::path::Path;
+
 use annals::Store;
 use kafka_protocol::records::Compression;
 
@@ -105,6 +107,17 @@ fn sevens() -> Vec<Vec<Sample>> {
     samples::three_hundred().chunks(7).map(<[Sample]>::to_vec).collect()
 }
 
+/// A repair of the store without its state takes nothing out of the log, and what is read then is this.
+fn assert_repair_leaves(dir: &Path, expected: &[(i64, Sample)]) {
+    std::fs::remove_file(files::partition_dir(dir).join("annals.state")).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let report = Store::builder(dir).repair(copies.path()).unwrap();
+    let lost: Vec<_> =
+        report.repairs.iter().filter(|repair| repair.path.extension() == Some("log".as_ref())).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert_eq!(files::read(&files::partition(&Store::open(dir).unwrap())), expected);
+}
+
 #[test]
 fn a_leader_that_changed_is_no_damage() {
     for epochs in [&[-1][..], &[5], &[0, 0, 3, 4], &[i32::MAX, i32::MIN, 9]] {
@@ -120,14 +133,7 @@ fn a_leader_that_changed_is_no_damage() {
 fn a_repair_takes_no_batch_for_its_leader_epoch() {
     let bytes = with_epochs(&sevens(), Compression::None, &[0, 3, -1]);
     let dir = files::killed_store_with(&bytes);
-    std::fs::remove_file(files::partition_dir(dir.path()).join("annals.state")).unwrap();
-    let copies = tempfile::tempdir().unwrap();
-    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
-    let lost: Vec<_> =
-        report.repairs.iter().filter(|repair| repair.path.extension() == Some("log".as_ref())).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-    let store = Store::open(dir.path()).unwrap();
-    assert_eq!(files::read(&files::partition(&store)), expected(&sevens()));
+    assert_repair_leaves(dir.path(), &expected(&sevens()));
 }
 
 /// Such batches were adopted, and every reader reads them.
@@ -140,13 +146,7 @@ fn a_repair_took_out_a_batch_whose_header_says_of_an_earlier_time_than_its_recor
     let dir = files::killed_store_with(&bytes);
     let found = Store::verify(dir.path()).unwrap();
     assert!(found.is_sound() && found.torn.is_empty(), "{found:?}");
-    std::fs::remove_file(files::partition_dir(dir.path()).join("annals.state")).unwrap();
-    let copies = tempfile::tempdir().unwrap();
-    let report = Store::builder(dir.path()).repair(copies.path()).unwrap();
-    let lost: Vec<_> =
-        report.repairs.iter().filter(|repair| repair.path.extension() == Some("log".as_ref())).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-    assert_eq!(files::read(&files::partition(&Store::open(dir.path()).unwrap())), expected(&batch));
+    assert_repair_leaves(dir.path(), &expected(&batch));
 }
 
 #[test]
