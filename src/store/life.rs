@@ -213,6 +213,11 @@ impl Life {
 }
 
 #[cfg(all(test, not(annals_shuttle)))]
+#[expect(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "what panics is what is tested, on a thread that may wait for ever"
+)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::mpsc;

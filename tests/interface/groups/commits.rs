@@ -191,10 +191,13 @@ fn one_partition_sought_beyond_its_end_kept_the_group_from_committing_any_other(
     assert_eq!(committed(&store), [(0, 4), (2, 4)].into());
 }
 
+/// What a consumer does next.
+type Turn = (&'static str, fn(&mut Consumer));
+
 /// What an automatic commit would have to go over is the next reader's to begin after.
 #[test]
 fn what_was_handed_out_was_not_committed_where_a_consumer_turned_to_something_else() {
-    let turns: [(&str, fn(&mut Consumer)); 4] = [
+    let turns: [Turn; 4] = [
         ("subscribe", |consumer| consumer.subscribe(["payments"]).unwrap()),
         ("assign", |consumer| consumer.assign([("payments", 0)]).unwrap()),
         ("assign the same", |consumer| consumer.assign([(TOPIC, 0)]).unwrap()),

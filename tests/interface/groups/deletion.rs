@@ -445,7 +445,7 @@ fn what_a_member_commits_that_joined_beside_a_deletion_is_not_forgotten() {
 #[test]
 fn a_deletion_was_told_to_who_had_turned_to_other_partitions_by_then() {
     let turns: [fn(&mut Consumer); 2] =
-        [|consumer| consumer.assign([(TOPIC, 0)]).unwrap(), |consumer| consumer.unsubscribe()];
+        [|consumer| consumer.assign([(TOPIC, 0)]).unwrap(), Consumer::unsubscribe];
     for turn in turns {
         let dir = fast_dir();
         let store = store(dir.path(), 1);

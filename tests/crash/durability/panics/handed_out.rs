@@ -102,6 +102,9 @@ fn a_partition_whose_files_always_panic_kept_others_from_being_read() {
 /// What reads one partition: the offsets of a fetch.
 type Fetches = Box<dyn FnMut() -> annals::Result<Vec<Offset>>>;
 
+/// And all that it hands out.
+type Kind = (fn(&Topic) -> Fetches, &'static [Offset]);
+
 fn by_offset(topic: &Topic) -> Fetches {
     let mut reader = topic.partition(0).unwrap().read(..).unwrap();
     Box::new(move || Ok(reader.fetch()?.iter().map(|record| record.offset()).collect()))
@@ -119,8 +122,7 @@ fn backwards(topic: &Topic) -> Fetches {
 
 #[test]
 fn what_a_reader_had_read_before_its_file_panicked_was_passed_over() {
-    let kinds: [(fn(&Topic) -> Fetches, &[Offset]); 3] =
-        [(by_offset, &[0, 1, 2]), (by_key, &[0, 2]), (backwards, &[2, 0])];
+    let kinds: [Kind; 3] = [(by_offset, &[0, 1, 2]), (by_key, &[0, 2]), (backwards, &[2, 0])];
     for (kind, (reader, expected)) in kinds.into_iter().enumerate() {
         let mut panicked = 0;
         for (nth, times) in (0..12).flat_map(|nth| [(nth, Times::Once), (nth, Times::ForEver)]) {
