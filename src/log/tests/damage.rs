@@ -242,3 +242,23 @@ fn the_oldest_time_is_that_of_the_first_record() {
     log.delete_records(10).unwrap();
     assert_eq!(log.stats().unwrap().oldest_timestamp, Some(9000));
 }
+
+/// As of a file that was copied before the close, and put back: room that was allocated stands where the last records were, and behind.
+#[test]
+fn a_repair_did_not_tell_of_records_in_whose_place_room_that_was_allocated_stands() {
+    let (place, logs) = closed();
+    let last = logs.last().copied().unwrap();
+    let mut bytes = std::fs::read(path(&place, last)).unwrap();
+    let second = 12 + usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    assert!(second < bytes.len(), "it has two batches");
+    bytes[second..].fill(0);
+    bytes.extend([0; 3000]);
+    std::fs::write(path(&place, last), bytes).unwrap();
+    let found = repaired(&place);
+    assert!(
+        found.iter().any(|one| one.path == path(&place, last) && one.lost == (last + 1..20)),
+        "{found:?}"
+    );
+    assert_eq!(passing(&place.open()).0, (0..=last).collect::<Vec<_>>());
+    assert!(repaired(&place).is_empty(), "once");
+}

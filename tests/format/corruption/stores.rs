@@ -74,8 +74,6 @@ pub(crate) fn samples() -> &'static [Sample; 2] {
 
 fn sample(name: &'static str, is_closed: bool) -> Sample {
     let memory = MemoryFileSystem::over(&Image::new(Files::new()));
-    // Every byte is damaged in every way: no more of them than are written. What stands ahead of the writes follows below.
-    memory.refuse_space_ahead();
     let mut moments = Vec::new();
     let store = builder(&memory, ReadMode::Mapped).open().unwrap();
     fill(&store, &mut || moments.push(memory.files()));

@@ -145,4 +145,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "&& !has_room_for_ends(&producers, 0)",
         caught_by: &[ADOPT],
     },
+    Bug {
+        name: "room-in-the-place-of-closed-records-is-no-loss",
+        file: "src/log/check/repair/mender.rs",
+        good: "(closed.bytes > 0).then_some(mark)",
+        bad: "(closed.bytes > 0).then_some(mark).filter(|_| false)",
+        caught_by: &[tests("lib", &["damage::a_repair_did_not_tell"])],
+    },
 ];

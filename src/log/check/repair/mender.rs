@@ -170,7 +170,7 @@ impl Mender<'_> {
 
     /// Records that were synced and are nowhere.
     fn tell_of_the_end(&mut self, found: &[Found], state: Option<&PartitionState>) {
-        let Some(mark) = state.filter(|state| state.closed.is_none()).map(|state| state.mark) else { return };
+        let Some(mark) = state.and_then(promised) else { return };
         let reached = found.last().map_or(mark.segment, |last| last.salvage.tally.next_offset);
         let is_told = self.repairs.iter().any(|repair| {
             repair.path.starts_with(self.directory.path())
@@ -208,6 +208,13 @@ impl Mender<'_> {
         self.repairs.push(Repair { path, position, lost, reason, copy });
         Ok(())
     }
+}
+
+/// Up to where all was synced. A clean close syncs everything, and what it left empty begins where nothing is missing.
+fn promised(state: &PartitionState) -> Option<Mark> {
+    let Some(closed) = state.closed else { return Some(state.mark) };
+    let mark = Mark { segment: closed.base, offset: closed.next_offset, position: closed.bytes };
+    (closed.bytes > 0).then_some(mark)
 }
 
 /// Behind all offsets that were given out for certain.
