@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 256 << 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const BETWEEN_TRIES: Duration = Duration::from_micros(100);
 /// The byte of the file that is locked while it is synced. Byte locks hang on the file, not on its name.
-const SYNC_BYTE: u64 = 0;
+pub(super) const SYNC_BYTE: u64 = 0;
 
 /// The file, as one process has it.
 #[derive(Debug)]

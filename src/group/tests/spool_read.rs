@@ -1,14 +1,18 @@
 //! What looks have read of the spool, beside what a reading of all of it finds.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::doubles::{Call, Random};
-use crate::format::SpooledRecord;
+use crate::format::{SpoolHead, SpooledRecord, encode_spooled};
 use crate::group::commits::Change;
 use crate::group::committed::{Commit, CommittedOffset};
+use crate::group::marked::put;
+use crate::group::spool_file::{SPOOL_FILE, SYNC_BYTE, SpoolFile};
 use crate::group::spool_read::{Seen, SpoolRead};
 use crate::group::tests::spool_file::Process;
-use crate::io::OpenMode;
+use crate::io::{Directory, OpenMode, OsFileSystem};
+use crate::live::Opened;
 use crate::types::{Durability, Offset, TopicPartition};
 
 fn record(group: &str, partition: u32, offset: Offset) -> SpooledRecord {
@@ -148,4 +152,27 @@ fn looks_find_what_a_reading_of_all_finds_whatever_is_done_to_the_file() {
         }
     }
     assert!(since > 500 && anew > 500, "{since} {anew}");
+}
+
+/// The page of a commit before the last one is not there any more: the system needed its memory, and no sync had written it.
+#[test]
+fn what_was_read_while_nobody_knew_what_a_sync_had_left_was_believed_beside_the_next_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Directory::new(Arc::new(OsFileSystem), dir.path());
+    let Opened { owner: _owner, locks } = Opened::shown(&root).unwrap();
+    let spool = SpoolFile::new(root.clone(), locks);
+    for (partition, offset) in [(0, 3), (1, 4)] {
+        spool.append(&[record("billing", partition, offset)], Durability::Os).unwrap();
+    }
+    let file = root.open(SPOOL_FILE, OpenMode::ReadWrite).unwrap();
+    put(&file, &spool.head_of(&file).unwrap().marks.doubt(true)).unwrap();
+    let mut read = SpoolRead::default();
+    assert!(matches!(spool.read_on(&mut read).unwrap(), Seen::Anew));
+    let before = encode_spooled(&[record("billing", 0, 6)]);
+    file.write_at(&before, SpoolHead::LEN as u64).unwrap();
+    let syncs = root.open(SPOOL_FILE, OpenMode::ReadWrite).unwrap();
+    assert!(syncs.try_lock_byte(SYNC_BYTE).unwrap());
+    spool.read_on(&mut read).unwrap();
+    let committed = [("billing".to_owned(), 0, 6), ("billing".to_owned(), 1, 4)];
+    assert_eq!(adds_up(&read).committed, committed);
 }
