@@ -136,7 +136,7 @@ impl Backup {
     /// Makes a store of it, in a directory that is not there or empty.
     ///
     /// # Errors
-    /// [`Backup`](Error::Backup) when the directory is neither; [`Corrupt`](Error::Corrupt) when files are not those of the list,
+    /// [`Backup`](Error::Backup) when the directory is neither, or lies in a store or a backup, open or not; [`Corrupt`](Error::Corrupt) when files are not those of the list,
     /// [`Io`](Error::Io). Nothing is left of it then, as far as it can be removed. [`Forked`](Error::Forked) in a child of the process that has
     /// opened the backup.
     pub fn restore(&self, target: impl AsRef<Path>, options: RestoreOptions) -> Result<RestoreReport> {

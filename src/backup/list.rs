@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::format::{BackupList, Identity, SegmentSummary, partition_dir_name};
-use crate::io::{Directory, OpenMode};
+use crate::io::Directory;
 use crate::types::Offset;
 
 /// Its name.
@@ -32,7 +32,7 @@ fn no_list() -> String {
 
 /// An error when the directory of a store that is to be opened holds a backup, or what is not finished.
 pub(crate) fn refuse_backup(root: &Directory) -> Result<()> {
-    let why = if is_there(root, LIST_FILE)? {
+    let why = if root.has(LIST_FILE)? {
         format!(
             "this is a backup: restore it into another directory (annals::backup::restore, `annals restore`), or remove {LIST_FILE} \
              from it to make it the store itself"
@@ -45,18 +45,11 @@ pub(crate) fn refuse_backup(root: &Directory) -> Result<()> {
 
 /// An error when the directory of a store holds what is not finished. A backup that is may be read as a store.
 pub(crate) fn refuse_unfinished(root: &Directory) -> Result<()> {
-    if is_there(root, UNFINISHED)? {
+    if root.has(UNFINISHED)? {
         let why = "a backup or a restore was cut off here: remove the directory, and make it again";
         return Err(Error::backup(root.path(), why));
     }
     Ok(())
-}
-
-fn is_there(root: &Directory, name: &str) -> Result<bool> {
-    match root.open(name, OpenMode::Read) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        outcome => outcome.map(|_| true),
-    }
 }
 
 /// The backup that a later one is made beside.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
+use crate::backup::premises::refuse_premises;
 use crate::error::{Error, Result};
 use crate::io::{Directory, EntryKind, Leads, OpenMode, PublishFailure, in_drop};
 use crate::topic::StoreCut;
@@ -137,7 +138,10 @@ fn refuse_full(root: &Directory, is_begun: bool) -> Result<()> {
 /// An error when what is to be made at `path` would lie in the store, or elsewhere than the path says now.
 fn refuse_path(store: &Directory, path: &Path) -> Result<()> {
     match store.leads(path)? {
-        Leads::Outside => Ok(()),
+        Leads::Outside => refuse_premises(store, path),
+        Leads::Inside if store.has(LIST_FILE)? => {
+            Err(Error::backup(path, "it lies in the backup: give a directory outside"))
+        }
         Leads::Inside => Err(Error::backup(path, "it lies in the store: give a directory outside")),
         Leads::Astray => {
             let why = "it goes up (..) from a directory that does not exist: give the path without";

@@ -77,14 +77,19 @@ mod tests {
         let undecided = Error::OffsetUndecided { group: "billing".to_owned(), partition: partition.clone() };
         let cause = std::sync::Arc::new(Error::invalid("a failed sync"));
         let poisoned = Error::Poisoned { partition: Some(partition), cause };
-        for left_out in [undecided, poisoned.clone()] {
+        let over = |cause: Error| {
+            let (group, partition) = ("billing".to_owned(), TopicPartition::new("orders", 0));
+            Error::OffsetNotCommitted { group, partition, cause: std::sync::Arc::new(cause) }
+        };
+        for left_out in [undecided, poisoned.clone(), over(poisoned.clone())] {
             plan.note_change();
             assert!(plan.is_due(), "something was read since");
             plan.note(Ok(Some(left_out)));
             assert!(plan.due().is_none() && plan.failure().is_some(), "there is nothing to try again");
         }
         // What passes, and what nothing was committed for.
-        for failed in [Ok(Some(Error::invalid("a full disk"))), Err(poisoned)] {
+        let full = || Error::invalid("a full disk");
+        for failed in [Ok(Some(full())), Ok(Some(over(full()))), Err(poisoned)] {
             plan.note(failed);
             assert!(plan.due().is_some() && plan.failure().is_some());
         }

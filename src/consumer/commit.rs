@@ -7,7 +7,9 @@ use crate::consumer::assigned::Assigned;
 use crate::consumer::builder::StartFrom;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::group::{CommitKind, CommitRequest, Group, Groups, LeftOut, Pending, TakenGroup, goes_back};
+use crate::group::{
+    CommitKind, CommitRequest, Group, Groups, LeftOut, Pending, TakenGroup, Unsettled, goes_back,
+};
 use crate::log::TransactionId;
 use crate::topic::Partition;
 use crate::types::{Durability, Offset, TopicPartition};
@@ -37,9 +39,9 @@ impl Consumer {
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
-    /// committed. The same with [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit one of them: reopen the store;
-    /// automatic commits leave it out. [`OffsetOutOfRange`](Error::OffsetOutOfRange) names a partition in which this consumer was sought beyond
-    /// the end, and no poll has decided since where it goes on: of that one nothing is committed, all the others are. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets that is not over. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
+    /// committed. These name a partition of which nothing is committed, where all the others are: [`OffsetOutOfRange`](Error::OffsetOutOfRange) where this consumer was sought beyond
+    /// the end, and no poll has decided since where it goes on; [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit it: reopen the store;
+    /// [`OffsetNotCommitted`](Error::OffsetNotCommitted), at [`Durability::Disk`](crate::Durability::Disk), where it stands over work of a transaction that a power cut may take back. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets that is not over. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
     /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
     pub fn commit(&mut self) -> Result<()> {
         told(self.commit_positions(CommitKind::Positions)?)
@@ -95,7 +97,8 @@ impl Consumer {
     /// Commits given offsets: those of the last records done, plus one.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit); [`OffsetOutOfRange`](Error::OffsetOutOfRange) beyond the end of a partition,
+    /// As [`commit`](Self::commit), but nothing is committed where one of them cannot be, and [`Poisoned`](Error::Poisoned) instead of
+    /// [`OffsetNotCommitted`](Error::OffsetNotCommitted); [`OffsetOutOfRange`](Error::OffsetOutOfRange) beyond the end of a partition,
     /// [`UnknownTopic`](Error::UnknownTopic): also when the topic it reads was deleted and another has the name.
     pub fn commit_offsets(
         &mut self,
@@ -229,16 +232,18 @@ impl Consumer {
         self.topics.check_open()?;
         let positions = self.decided_positions();
         let is_away = self.topics.is_read_only();
-        let mut at_os = AtOs::default();
+        let (mut at_os, mut unsettled) = (AtOs::default(), Vec::new());
         if let Some(group) = self.group.as_ref().filter(|_| !is_away) {
             // What was deleted is not committed.
             let there = positions.iter().filter(|(partition, _)| !partition.is_gone());
             at_os.told = there.cloned().collect();
+            let bring_over = |transactions: &BTreeSet<_>| self.topics.clearing().bring_over(transactions);
+            unsettled = self.groups.unsettled(group, &at_os.told, bring_over);
+            at_os.told.retain(|(partition, _)| !unsettled.iter().any(|(one, _)| one.is_same(partition)));
             at_os.laid_over = self.groups.laid_over(group, &at_os.told);
-            self.topics.clearing().bring_over(&at_os.laid_over)?;
         }
         let durability = if is_away { Durability::Disk } else { Durability::Os };
-        let left_out = self.request_at(positions, "", (CommitKind::Positions, durability))?;
+        let left_out = self.request_at(positions, "", (CommitKind::Positions, durability), unsettled)?;
         let is_left_out =
             |partition: &Partition| left_out.partitions.iter().any(|one| one.is_same(partition));
         at_os.told.retain(|(partition, _)| !is_left_out(partition));
@@ -254,7 +259,7 @@ impl Consumer {
         metadata: &str,
         kind: CommitKind,
     ) -> Result<LeftOut> {
-        self.request_at(positions, metadata, (kind, self.settings.commit_durability))
+        self.request_at(positions, metadata, (kind, self.settings.commit_durability), Vec::new())
     }
 
     fn request_at(
@@ -262,6 +267,7 @@ impl Consumer {
         positions: Vec<(Partition, Offset)>,
         metadata: &str,
         (kind, durability): (CommitKind, Durability),
+        unsettled: Vec<Unsettled>,
     ) -> Result<LeftOut> {
         let Some(group) = &self.group else {
             return Err(Error::config("group.id", "", "committing needs a group"));
@@ -273,7 +279,7 @@ impl Consumer {
             Role::Member(known) => Some((self.member.as_str(), known)),
             Role::Idle => Some((self.member.as_str(), 0)),
         };
-        self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind })
+        self.groups.commit(group, CommitRequest { member, positions, metadata, durability, kind, unsettled })
     }
 
     /// Commits what earlier polls handed out, if it is time. A failure stops no reading.

@@ -263,6 +263,21 @@ pub enum Error {
         partition: TopicPartition,
     },
 
+    /// The group's offset for that partition is not committed: it would stand over work of a transaction that does not come to survive a power cut, at
+    /// [`Durability::Disk`](crate::Durability::Disk) or with [`commit_async`](crate::Consumer::commit_async). What the same commit has of other partitions is
+    /// committed. Where the cause is a failed sync, reopen the store: then consumers of the group go on at what is committed. After a full disk commit again.
+    #[error(
+        "group {group:?}: the offset for {partition} is not committed, for work that it goes over may not survive a power cut: {cause}"
+    )]
+    OffsetNotCommitted {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Why that work may not survive.
+        cause: Arc<Error>,
+    },
+
     /// The consumer does not own that partition: it was never assigned, or the group gave it to another member since.
     /// After a change of the group, poll again and work on what is handed out then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]

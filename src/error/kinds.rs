@@ -21,7 +21,9 @@ impl Error {
     pub fn is_corruption(&self) -> bool {
         match self {
             Self::Corrupt { .. } => true,
-            Self::Poisoned { cause, .. } | Self::Lost { cause, .. } => cause.is_corruption(),
+            Self::Poisoned { cause, .. }
+            | Self::Lost { cause, .. }
+            | Self::OffsetNotCommitted { cause, .. } => cause.is_corruption(),
             _ => false,
         }
     }
@@ -31,7 +33,9 @@ impl Error {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_disk_full(),
+            Self::Lost { cause, .. }
+            | Self::Import { cause, .. }
+            | Self::OffsetNotCommitted { cause, .. } => cause.is_disk_full(),
             _ => false,
         }
     }
@@ -54,7 +58,9 @@ impl Error {
                     matches!(source.kind(), Interrupted | OutOfMemory | ResourceBusy | TimedOut | WouldBlock);
                 is_out_of_descriptors(source) || passes || self.is_disk_full()
             }
-            Self::Lost { cause, .. } | Self::Import { cause, .. } => cause.is_retriable(),
+            Self::Lost { cause, .. }
+            | Self::Import { cause, .. }
+            | Self::OffsetNotCommitted { cause, .. } => cause.is_retriable(),
             _ => false,
         }
     }

@@ -158,6 +158,7 @@ impl BatchBuilder {
     }
 
     /// Forgets every record and starts again at `base_offset` with the same buffers.
+    #[inline]
     pub(crate) fn reset(&mut self, base_offset: Offset) {
         self.base_offset = base_offset;
         self.base_timestamp = NO_TIMESTAMP;
@@ -167,16 +168,21 @@ impl BatchBuilder {
         self.plain.truncate(BatchHeader::LEN);
         self.packed.clear();
         let keep = self.capacity.saturating_mul(KEEP_CAPACITY);
-        if self.plain.capacity() > keep {
-            self.plain.shrink_to(self.capacity);
+        if self.plain.capacity() > keep || self.packed.capacity() > keep {
+            self.shrink(keep);
         }
-        if self.packed.capacity() > keep {
-            self.packed.shrink_to(self.capacity);
+    }
+
+    #[cold]
+    fn shrink(&mut self, keep: usize) {
+        for grown in [&mut self.plain, &mut self.packed].into_iter().filter(|bytes| bytes.capacity() > keep) {
+            grown.shrink_to(self.capacity);
         }
     }
 
     /// Closes the batch: compresses if that makes it smaller, writes the header and its CRC. The records stay, so a
     /// batch whose write failed can be sealed again, elsewhere or otherwise.
+    #[inline(always)]
     pub(crate) fn seal(
         &mut self,
         how: &Seal,
@@ -185,7 +191,10 @@ impl BatchBuilder {
         if self.count == 0 {
             return Err(Malformed::invalid(0, "a batch without records"));
         }
-        let codec = self.pack(how.compression, compressor)?;
+        let codec = match how.compression.codec() {
+            Codec::None => Codec::None,
+            _ => self.pack(how.compression, compressor)?,
+        };
         let mut header = self.header(how, codec);
         let bytes = if codec == Codec::None { &mut self.plain } else { &mut self.packed };
         let behind_prefix = bytes.len().saturating_sub(BatchHeader::PREFIX);
@@ -196,10 +205,8 @@ impl BatchBuilder {
     }
 
     /// Fills `packed` and says which codec the batch gets: none if the other does not gain.
+    #[inline(never)]
     fn pack(&mut self, compression: Compression, compressor: &mut Compressor) -> Result<Codec, Malformed> {
-        if compression.codec() == Codec::None {
-            return Ok(Codec::None);
-        }
         self.packed.clear();
         self.packed.resize(BatchHeader::LEN, 0);
         let records = self.plain.get(BatchHeader::LEN..).unwrap_or_default();

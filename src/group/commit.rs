@@ -25,14 +25,20 @@ pub(crate) struct CommitRequest<'a> {
     pub(crate) metadata: &'a str,
     pub(crate) durability: Durability,
     pub(crate) kind: CommitKind,
+    /// Those of them that are left out, as they go over what a power cut may take back, unless nothing is committed for another cause.
+    pub(crate) unsettled: Vec<Unsettled>,
 }
+
+/// A position over work that does not come to survive a power cut, and why not.
+pub(crate) type Unsettled = (Partition, Error);
 
 /// What a commit is to do with positions that are not to be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitKind {
     /// The offsets were given: each must be in range and of a partition that the member owns, or nothing is committed.
     Given,
-    /// They are where the consumer stands: those of deleted topics are left out, those beyond an end, and those that are committed already.
+    /// They are where the consumer stands: those of deleted topics are left out, those beyond an end, those that cannot be committed before the
+    /// store is opened again, and those that are committed already.
     Positions,
     /// The same without being asked: partitions that the group has given away are the new owner's to commit.
     Automatic,
@@ -82,12 +88,16 @@ impl LeftOut {
 
 /// Whether what was left out for this stays so until the store is opened again.
 pub(crate) fn is_for_good(why: &Error) -> bool {
-    matches!(why, Error::OffsetUndecided { .. } | Error::Poisoned { .. })
+    match why {
+        Error::OffsetNotCommitted { cause, .. } => is_for_good(cause),
+        Error::OffsetUndecided { .. } | Error::Poisoned { .. } => true,
+        _ => false,
+    }
 }
 
 impl Groups {
     /// Commits all positions or none, where they fit into one batch of the topic that stores them (16 MiB); automatically, those that it can.
-    /// Where a consumer stands beyond an end is left out of either.
+    /// What a consumer has of one partition alone that cannot be committed is left out of either.
     pub(crate) fn commit(&self, group: &Group, mut request: CommitRequest<'_>) -> Result<LeftOut> {
         if request.metadata.len() > METADATA_MOST_BYTES {
             return Err(Error::invalid(format!(
@@ -96,14 +106,14 @@ impl Groups {
         }
         let (durability, kind) = (request.durability, request.kind);
         let mut left_out = LeftOut::default();
-        if durability == Durability::Disk {
-            match self.settle_laid_over(group, &request.positions) {
-                // One is in no other's way.
-                Err(_) if kind == CommitKind::Automatic => request.positions.retain(|one| {
-                    let settled = self.settle_laid_over(group, std::slice::from_ref(one));
-                    settled.map_err(|why| left_out.add(&one.0, Some(why))).is_ok()
-                }),
-                settled => settled?,
+        if durability == Durability::Disk && !self.topics.is_read_only() {
+            // The work of a transaction that is taken back would be nobody's.
+            let keep = |transactions: &BTreeSet<_>| self.topics.clearing().keep(transactions);
+            match kind {
+                CommitKind::Given => keep(&self.laid_over(group, &request.positions))?,
+                CommitKind::Positions | CommitKind::Automatic => {
+                    request.unsettled = self.unsettled(group, &request.positions, keep);
+                }
             }
         }
         let CommittedFor { positions, told } = match request.member {
@@ -128,26 +138,38 @@ impl Groups {
         Ok(left_out)
     }
 
-    /// Returns when no power cut takes back what a commit is laid over, or has committed already: the work of a transaction that is taken back would
-    /// be nobody's.
-    fn settle_laid_over(&self, group: &Group, positions: &[(Partition, Offset)]) -> Result<()> {
-        if self.topics.is_read_only() {
-            return Ok(());
+    /// Those of the positions that are laid over transactions for which `settle` fails, or were committed with them. One is in no other's way.
+    pub(crate) fn unsettled(
+        &self,
+        group: &Group,
+        positions: &[(Partition, Offset)],
+        settle: impl Fn(&BTreeSet<TransactionId>) -> Result<()>,
+    ) -> Vec<Unsettled> {
+        if settle(&self.laid_over(group, positions)).is_ok() {
+            return Vec::new();
         }
-        self.topics.clearing().keep(&self.laid_over(group, positions))
+        let unsettled = positions.iter().filter_map(|one| {
+            let cause = settle(&self.laid_over(group, std::slice::from_ref(one))).err()?;
+            let (group, partition) = (group.name().to_owned(), one.0.topic_partition().clone());
+            let why = Error::OffsetNotCommitted { group, partition, cause: Arc::new(cause) };
+            Some((one.0.clone(), why))
+        });
+        unsettled.collect()
     }
 
-    /// The transactions in which positions were committed, or moved to where they are.
+    /// The transactions in which positions were moved to where they are committed, and in which those were committed that stand there still.
     pub(crate) fn laid_over(
         &self,
         group: &Group,
         positions: &[(Partition, Offset)],
     ) -> BTreeSet<TransactionId> {
         let committed = self.committed.lock();
-        let commits = positions.iter().filter_map(|(partition, _)| {
-            committed.of(group.name(), partition.topic_partition()).filter(|one| one.is_for(partition))
+        let commits = positions.iter().filter_map(|(partition, offset)| {
+            let commit = committed.of(group.name(), partition.topic_partition());
+            commit.filter(|one| one.is_for(partition)).map(|one| (one, one.at.offset == *offset))
         });
-        commits.flat_map(|one| [one.written_in, one.moved_in]).flatten().collect()
+        // What has moved on is written anew.
+        commits.flat_map(|(one, stays)| [one.written_in.filter(|_| stays), one.moved_in]).flatten().collect()
     }
 
     fn commit_for(
@@ -156,7 +178,7 @@ impl Groups {
         request: CommitRequest<'_>,
         (members, left_out): (Option<&Members>, &mut LeftOut),
     ) -> Result<CommittedFor> {
-        let CommitRequest { member, positions, metadata, kind, durability } = request;
+        let CommitRequest { member, positions, metadata, kind, durability, unsettled } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
         // Before any end is looked at: what an owner sets back that comes from here on is of an earlier life.
@@ -184,8 +206,12 @@ impl Groups {
                     member: member.0.to_owned(),
                 });
             }
+            if let Some((_, why)) = unsettled.iter().find(|(one, _)| one.is_same(&partition)) {
+                left_out.add(&partition, Some(why.clone()));
+                continue;
+            }
             match committed.doubts.check(group.name(), place, partition.topic_id()) {
-                Err(undecided) if kind == CommitKind::Automatic => {
+                Err(undecided) if kind != CommitKind::Given => {
                     left_out.add(&partition, Some(undecided));
                     continue;
                 }

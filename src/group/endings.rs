@@ -179,7 +179,7 @@ impl Claim {
     }
 
     /// The positions were committed.
-    pub(super) fn note_applied(&self, positions: &[(Partition, Offset)]) {
+    pub(super) fn note_applied<'p>(&self, positions: impl Iterator<Item = &'p (Partition, Offset)>) {
         let (mut untaken, moved) = (self.endings.untaken.lock(), self.endings.moved.lock());
         for (partition, offset) in positions {
             let place = partition.topic_partition();

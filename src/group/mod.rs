@@ -25,7 +25,7 @@ mod taken;
 mod tests;
 mod unreadable;
 
-pub(crate) use commit::{CommitKind, CommitRequest, LeftOut, is_for_good};
+pub(crate) use commit::{CommitKind, CommitRequest, LeftOut, Unsettled, is_for_good};
 pub use committed::CommittedOffset;
 pub(crate) use consumed::{Consumed, OtherReaders};
 pub(crate) use endings::{Done, Endings, IsOver};

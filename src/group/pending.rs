@@ -222,6 +222,15 @@ struct Held<'a> {
     contribution: Contribution,
 }
 
+impl Held<'_> {
+    /// The positions of these that are among what is written: what was left out is done as far as it was.
+    fn committed_of<'p>(&self, pending: &'p Pending) -> impl Iterator<Item = &'p (Partition, Offset)> {
+        let of_group = self.changes.iter().filter(|change| *change.group == *pending.group.name());
+        let written: BTreeSet<_> = of_group.map(|change| change.place.clone()).collect();
+        pending.positions.iter().filter(move |(partition, _)| written.contains(partition.topic_partition()))
+    }
+}
+
 impl Prepared for Held<'_> {
     fn contribution(&self) -> &Contribution {
         &self.contribution
@@ -230,7 +239,7 @@ impl Prepared for Held<'_> {
     fn end(mut self: Box<Self>, outcome: Outcome) {
         for Claimed { pending, claim } in &self.offsets.pending {
             match (claim, outcome) {
-                (Some(claim), Outcome::Applied) => claim.note_applied(&pending.positions),
+                (Some(claim), Outcome::Applied) => claim.note_applied(self.committed_of(pending)),
                 (Some(claim), Outcome::Unknown) => claim.note_unknown(),
                 (Some(_), Outcome::Aborted) | (None, _) => {}
             }
@@ -308,9 +317,11 @@ impl Pending {
 }
 
 /// Whether what is committed already, where nothing was read since, would keep the others from being committed before the store
-/// is opened again: where its partition can be synced no more, or what it was moved with cannot become durable. It is left out, and goes with
-/// that where a power cut takes that back.
+/// is opened again: where its partition can be synced no more, or what it was moved with, or what lies there, cannot become durable. It is left out, and
+/// goes with what it was committed with where a power cut takes that back.
 fn stays(commit: &Commit, partition: &Partition, clearing: &Clearing) -> bool {
     let moved_in = commit.moved_in.into_iter().collect();
-    partition.log().poisoned_by().is_some() || clearing.check_sound(&moved_in).is_err()
+    let is_unsound = clearing.check_sound(&moved_in).is_err();
+    let is_behind_unsound = || clearing.check_seen(partition.topic_id(), partition.number()).is_err();
+    partition.log().poisoned_by().is_some() || is_unsound || is_behind_unsound()
 }

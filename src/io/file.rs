@@ -55,7 +55,7 @@ impl File {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn with<T>(
         &self,
         operation: &'static str,

@@ -18,17 +18,39 @@ pub(crate) enum Leads {
 impl Directory {
     /// Where a path leads that is whole. What lies in a directory goes with it, and is taken for its own.
     pub(crate) fn leads(&self, path: &Path) -> Result<Leads> {
+        match self.there_of(path)? {
+            There::Up(there) => Ok(if there.is_in(self)? { Leads::Inside } else { Leads::Outside }),
+            There::Nothing => Ok(Leads::Outside),
+            There::Astray => Ok(Leads::Astray),
+        }
+    }
+
+    /// The directories that a path leads through, of those that are there, each under its one path: that of the path itself first, if it is there.
+    pub(crate) fn around(&self, path: &Path) -> Result<Vec<Self>> {
+        let There::Up(there) = self.there_of(path)? else { return Ok(Vec::new()) };
+        Ok(there.path().ancestors().map(|above| self.at(above)).collect())
+    }
+
+    fn there_of(&self, path: &Path) -> Result<There> {
         for above in path.ancestors() {
             if self.at(above).exists()? {
-                let is_in = self.elsewhere(above)?.is_in(self)?;
-                return Ok(if is_in { Leads::Inside } else { Leads::Outside });
+                return self.elsewhere(above).map(There::Up);
             }
             if above.components().next_back() == Some(Component::ParentDir) {
-                return Ok(Leads::Astray);
+                return Ok(There::Astray);
             }
         }
-        Ok(Leads::Outside)
+        Ok(There::Nothing)
     }
+}
+
+/// What is there of a path.
+enum There {
+    /// This directory, and what lies above it.
+    Up(Directory),
+    Nothing,
+    /// It goes up from one that is not.
+    Astray,
 }
 
 #[cfg(test)]

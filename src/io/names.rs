@@ -48,6 +48,14 @@ impl Names<'_> {
 }
 
 impl Directory {
+    /// Whether it has a file of that name. What stands around it is not looked at.
+    pub(crate) fn has(&self, name: &str) -> Result<bool> {
+        match self.open(name, OpenMode::Read) {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
+            opened => opened.map(|_| true),
+        }
+    }
+
     /// Creates a file under a temporary name. [`publish`](Self::publish) gives it its own, after a sync of the file.
     pub(crate) fn begin(&self, name: &str) -> Result<File> {
         let temporary = format!("{name}{NEW}");

@@ -66,6 +66,17 @@ enum Asked {
     File(Arc<PooledFile>),
 }
 
+/// A file is dirty when this is dropped: after the call that writes to it. A sync that began in between need not have covered that,
+/// and has cleared the mark.
+struct Written<'a>(&'a AtomicBool);
+
+impl Drop for Written<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// What a call does to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -191,6 +202,7 @@ impl PooledFile {
     }
 
     /// Runs `call` on the file, which is opened again first if it has to be.
+    #[inline(always)]
     pub(super) fn with<T>(
         self: &Arc<Self>,
         effect: Effect,
@@ -206,12 +218,8 @@ impl PooledFile {
             }
             if let Some(handle) = &state.handle {
                 self.used.store(true, Ordering::Release);
-                let outcome = call(&**handle);
-                // After the call: a sync that began in between need not have covered it, and has cleared this.
-                if effect == Effect::Writes && !self.holds_hints {
-                    self.dirty.store(true, Ordering::Release);
-                }
-                return outcome;
+                let _written = (effect == Effect::Writes && !self.holds_hints).then(|| Written(&self.dirty));
+                return call(&**handle);
             }
             drop(state);
             self.reopen()?;

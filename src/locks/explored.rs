@@ -136,6 +136,10 @@ impl<T> RwLock<T> {
         whatever(self.0.write())
     }
 
+    pub(crate) fn try_read(&self) -> Option<explored::RwLockReadGuard<'_, T>> {
+        unless_busy(self.0.try_read())
+    }
+
     pub(crate) fn try_write(&self) -> Option<explored::RwLockWriteGuard<'_, T>> {
         unless_busy(self.0.try_write())
     }

@@ -117,6 +117,11 @@ impl Log {
         Ok(directory.list()?.iter().any(|entry| entry.name == STATE_FILE))
     }
 
+    /// The same without a look at what else is there, where that may be much.
+    pub(crate) fn has_state(directory: &Directory) -> Result<bool> {
+        directory.has(STATE_FILE)
+    }
+
     /// Removes a partition's directory. The file that says whose it is goes last: a removal that a crash cuts off is known
     /// for what it is, and ended later. Where a file cannot be removed the others are, but for that one.
     pub(crate) fn remove_directory(directory: &Directory) -> Result<()> {

@@ -27,7 +27,7 @@ use crate::log::thinned::Thinned;
 use crate::log::upkeeps::Upkeeps;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::group_sync::Committer;
-use crate::log::write::next_offset::NextOffset;
+use crate::log::write::next_offset::GivenOut;
 use crate::log::write::rules::AppendRules;
 use crate::log::write::spares::Spares;
 use crate::log::write::writer::{Phase, Writer};
@@ -62,7 +62,7 @@ pub(crate) struct Log {
     /// Step 1 of an append: short, no I/O.
     pub(super) accumulator: Mutex<Accumulator>,
     /// Its next offset, for who does not wait for it.
-    pub(super) given_out: NextOffset,
+    pub(super) given_out: GivenOut,
     /// Step 2: held over the write.
     pub(super) writer: PoisoningLock<Writer>,
     /// Step 3.

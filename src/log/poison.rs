@@ -50,6 +50,22 @@ impl Poison {
         PanicGuard { poison: self, was_panicking: panicking() }
     }
 
+    /// Poisons the partition if a panic of this thread passes by that did not when that was looked at last.
+    #[inline]
+    fn unless_panicking(&self, was_panicking: bool) {
+        if panicking() {
+            self.pass_by(was_panicking);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pass_by(&self, was_panicking: bool) {
+        if !was_panicking {
+            self.set_by_panic();
+        }
+    }
+
     /// A panic came by. What those are told who wait.
     pub(super) fn set_by_panic(&self) -> Error {
         let cause =
@@ -70,9 +86,7 @@ pub(super) struct PanicGuard<'a> {
 impl Drop for PanicGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if panicking() && !self.was_panicking {
-            self.poison.set_by_panic();
-        }
+        self.poison.unless_panicking(self.was_panicking);
     }
 }
 
@@ -87,37 +101,34 @@ pub(super) struct PoisoningLock<T> {
 
 /// Tells those who missed a lock. Dropped when that is free.
 #[derive(Debug)]
-struct Tells<'a> {
-    is_missed: &'a AtomicBool,
-    watchers: &'a Watchers,
-}
+struct Tells<'a, T>(&'a PoisoningLock<T>);
 
-impl Drop for Tells<'_> {
+impl<T> Drop for Tells<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // With the one of who missed it: either that finds the lock free, or this finds that it was missed.
         fence(Ordering::SeqCst);
-        if self.is_missed.load(Ordering::Relaxed) {
-            self.tell();
+        if self.0.is_missed.load(Ordering::Relaxed) {
+            self.0.tell();
         }
     }
 }
 
-impl Tells<'_> {
-    #[cold]
-    fn tell(&self) {
-        if self.is_missed.swap(false, Ordering::SeqCst) {
-            self.watchers.raise();
-        }
-    }
-}
-
-/// The partition is poisoned before the lock is free.
+/// The partition is poisoned before the lock is free, and those who missed it are told after that: its fields are dropped in
+/// this order, once it has looked for a panic.
 #[derive(Debug)]
 pub(super) struct PoisoningGuard<'a, T> {
-    _on_panic: PanicGuard<'a>,
     inner: MutexGuard<'a, T>,
-    _tells: Tells<'a>,
+    tells: Tells<'a, T>,
+    /// A store may be closed while its thread unwinds from something else.
+    was_panicking: bool,
+}
+
+impl<T> Drop for PoisoningGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.tells.0.poison.unless_panicking(self.was_panicking);
+    }
 }
 
 impl<T> PoisoningLock<T> {
@@ -127,8 +138,15 @@ impl<T> PoisoningLock<T> {
 
     #[inline]
     fn guard<'a>(&'a self, inner: MutexGuard<'a, T>) -> PoisoningGuard<'a, T> {
-        let tells = Tells { is_missed: &self.is_missed, watchers: &self.poison.watchers };
-        PoisoningGuard { _on_panic: self.poison.by_a_panic(), inner, _tells: tells }
+        PoisoningGuard { inner, tells: Tells(self), was_panicking: panicking() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell(&self) {
+        if self.is_missed.swap(false, Ordering::SeqCst) {
+            self.poison.watchers.raise();
+        }
     }
 
     #[inline]

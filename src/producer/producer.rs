@@ -210,13 +210,13 @@ pub(super) struct Target<'a> {
 }
 
 impl Shared {
+    #[inline(always)]
     pub(super) fn send(&self, target: &Target<'_>, record: &Record<'_>) -> Result<RecordMetadata> {
         self.topics.check_process()?;
-        target.route.with_partitions(|partitions| {
-            let number = self.choose(target, partitions, record)?;
-            let sent = self.append(target, partitions, number, std::slice::from_ref(record))?;
-            Ok(RecordMetadata::new(number, sent.first_offset, sent.timestamp))
-        })
+        let partitions = target.route.partitions();
+        let number = self.choose(target, &partitions, record)?;
+        let sent = self.append(target, &partitions, number, std::slice::from_ref(record))?;
+        Ok(RecordMetadata::new(number, sent.first_offset, sent.timestamp))
     }
 
     pub(super) fn send_batch(&self, target: &Target<'_>, records: &[Record<'_>]) -> Result<BatchMetadata> {
@@ -271,7 +271,7 @@ impl Shared {
         self.sticky.write().add(topic.id(), |id| ids.contains(&id))
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(
         &self,
         target: &Target<'_>,

@@ -181,6 +181,7 @@ impl ActiveSegment {
     }
 
     /// Appends one batch in one write and lets readers see it.
+    #[inline]
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), WriteFailure> {
         let position = self.tally.bytes;
         if position + batch.len() as u64 > self.allocated {

@@ -76,20 +76,27 @@ impl SparseIndex {
     }
 
     /// Takes note of the batch just written at `position`.
+    #[inline]
     pub(crate) fn note(&mut self, header: &BatchHeader, position: u64) {
         if header.max_timestamp > self.largest.timestamp && header.record_count > 0 {
             self.largest = Largest { timestamp: header.max_timestamp, offset: header.last_offset() };
         }
         if self.bytes_since_entry > u64::from(self.interval_bytes) {
-            if let (Some(relative_offset), Ok(position)) =
-                (self.relative(header.last_offset()), u32::try_from(position))
-            {
-                self.offsets.push(OffsetIndexEntry { relative_offset, position });
-            }
-            self.note_time();
-            self.bytes_since_entry = 0;
+            self.note_entry(header, position);
         }
         self.bytes_since_entry += header.total_len() as u64;
+    }
+
+    /// One batch of many.
+    #[inline(never)]
+    fn note_entry(&mut self, header: &BatchHeader, position: u64) {
+        if let (Some(relative_offset), Ok(position)) =
+            (self.relative(header.last_offset()), u32::try_from(position))
+        {
+            self.offsets.push(OffsetIndexEntry { relative_offset, position });
+        }
+        self.note_time();
+        self.bytes_since_entry = 0;
     }
 
     /// Adds the last time entry, when the segment ends here for now.

@@ -301,6 +301,7 @@ impl Segment {
     }
 
     /// Notes a batch just written, then lets readers see it. Says how many entries its index has now.
+    #[inline]
     pub(super) fn publish(&self, header: &BatchHeader, position: u64) -> Option<u64> {
         let entries = match &mut *self.index.write() {
             Index::InMemory(index) => {

@@ -38,7 +38,10 @@ impl HeaderSum {
             self.hasher.update(&self.pending);
             self.pending.clear();
         }
-        self.pending.extend_from_slice(header);
+        // Of one length: that is a few moves and no call.
+        if let Some(header) = header.first_chunk::<{ BatchHeader::LEN }>() {
+            self.pending.extend_from_slice(header);
+        }
     }
 
     /// The CRC of everything added.
@@ -73,6 +76,7 @@ impl Tally {
     }
 
     /// Adds the batch whose header these bytes are.
+    #[inline]
     pub(crate) fn add(&mut self, header: &BatchHeader, header_bytes: &[u8]) {
         self.next_offset = header.next_offset();
         self.bytes += header.total_len() as u64;

@@ -36,6 +36,29 @@ impl Freedom {
     }
 }
 
+/// Messages of a state come back: of these some may have no record any more, or be given up. Whoever waits for room is told, also where a
+/// panic comes by in the middle.
+pub(super) struct ComingBack<'a> {
+    queue: &'a Queue,
+    pub(super) inner: &'a mut SlotInner,
+    before: u64,
+}
+
+impl<'a> ComingBack<'a> {
+    pub(super) fn new(queue: &'a Queue, inner: &'a mut SlotInner) -> Self {
+        let before = inner.state.unfinished();
+        Self { queue, inner, before }
+    }
+}
+
+impl Drop for ComingBack<'_> {
+    fn drop(&mut self) {
+        if self.inner.state.unfinished() < self.before {
+            in_drop(|| self.queue.queues.room.raise());
+        }
+    }
+}
+
 impl Queue {
     /// Takes an answer for messages of one partition, of which each is held by the lock. The others are answered all the same
     /// where one has lost its lock.
@@ -101,16 +124,13 @@ impl Queue {
         // Also where a panic comes by in the middle: some are handed out again by then.
         let _told = Otherwise::new(|| in_drop(|| self.tell_of_released()));
         let (mut inner, now) = self.enter(place)?;
-        let before = inner.state.unfinished();
+        let coming_back = ComingBack::new(self, &mut inner);
         let mut outcome = Ok(());
         in_drop_each(offsets, |offset| {
-            let released = self.release_one(place, &mut inner, ((*offset, delay), reason), (lock, now));
+            let inner = &mut *coming_back.inner;
+            let released = self.release_one(place, inner, ((*offset, delay), reason), (lock, now));
             outcome = std::mem::replace(&mut outcome, Ok(())).and(released);
         });
-        if inner.state.unfinished() < before {
-            // Of what came back some has no record any more, or was given up.
-            self.queues.room.raise();
-        }
         outcome
     }
 

@@ -12,6 +12,7 @@ use crate::locks::{Mutex, OnceLock};
 use crate::producer::ProducerBuilder;
 use crate::share::burial::Burial;
 use crate::share::folding::Later;
+use crate::share::in_time::in_time;
 use crate::share::letter::{REASON_MOST_BYTES, cut};
 use crate::share::queue::{Place, Queue};
 use crate::share::queue_steps::{SlotSteps, unencodable, update};
@@ -21,6 +22,7 @@ use crate::share::share_partition::SharePartition;
 use crate::share::slot::{Slot, SlotInner, push};
 use crate::share::state_log::{AllFound, Found, SlotName, StateLog};
 use crate::share::step_files::{QueueLock, StepFiles};
+use crate::share::suspects::Entered;
 use crate::share::uncut::Uncut;
 use crate::topic::{Partition, Replay, SHARE_STATE, Topic, Topics};
 use crate::transaction::Transactions;
@@ -180,6 +182,17 @@ impl Queues {
         let Some(guest) = &self.away.guest else { return Ok(None) };
         self.away.files.get().map_or(Ok(()), |files| files.root.check_in_place())?;
         in_one_life(|| guest.life(), || place.partition.log().look()).map(Some)
+    }
+
+    /// Locks a state. Elsewhere another thread may have it, and wait for the owner with it.
+    pub(super) fn enter_in_time<'a>(&'a self, slot: &'a Slot) -> Result<Entered<'a>> {
+        let enter = || slot.enter(&self.suspects);
+        match self.away.elsewhere() {
+            Some((_, files)) => {
+                in_time(|| slot.try_enter(&self.suspects), enter, || files.root.join(&slot.steps))
+            }
+            None => Ok(enter()),
+        }
     }
 
     /// Takes in what an owner elsewhere has done to a state.

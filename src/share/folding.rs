@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::format::OwedLetter;
 use crate::io::Deadline;
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
-use crate::log::Watchers;
+use crate::log::{Patience, Watchers};
 use crate::share::away::Folding;
 use crate::share::burial::Burial;
+use crate::share::in_time::in_time;
 use crate::share::queue::{Place, Queue};
 use crate::share::queue_steps::{SlotSteps, Steps, update};
 use crate::share::queues::{Queues, named, owner};
@@ -39,8 +40,10 @@ impl Chore for Later {
     fn run(self: Arc<Self>, _reason: Reason) -> Result<()> {
         *self.not_before.lock() = Deadline::after(AGAIN_AFTER);
         self.is_set.store(false, Ordering::Release);
-        // A round of maintenance reports what fails.
-        self.queues.upgrade().into_iter().for_each(|queues| drop(queues.fold()));
+        // It is the thread that writes lingers: another process that is stopped while it changes its file holds up nobody, and is asked again. A round of
+        // maintenance waits for it, and reports what fails.
+        let fold = |queues: Arc<Queues>| drop(Patience::new(Duration::ZERO).bounds(|| queues.fold()));
+        self.queues.upgrade().into_iter().for_each(fold);
         Ok(())
     }
 }
@@ -149,7 +152,8 @@ impl Queues {
 
     /// The same of one queue.
     pub(super) fn fold_one(&self, files: &Arc<StepFiles>, name: &str) -> Result<Folded> {
-        let folding = self.away.folding.lock();
+        let of = &self.away.folding;
+        let folding = in_time(|| of.try_lock(), || of.lock(), || files.root.join(name))?;
         self.fold_held(files, name, &folding)
     }
 

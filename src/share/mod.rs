@@ -25,6 +25,7 @@ mod id_found;
 mod id_log;
 mod id_ring;
 mod ids;
+mod in_time;
 mod lanes;
 mod letter;
 mod letter_count;

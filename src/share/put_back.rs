@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::format::{DeliveryState, StateBatch};
-use crate::share::answers::lock_lost;
+use crate::share::answers::{ComingBack, lock_lost};
 use crate::share::queue::{Place, Queue};
 use crate::share::runs::{Lock, RunState, Span, length};
 use crate::share::share_partition::SharePartition;
@@ -28,15 +28,13 @@ impl Queue {
             let written = self.queues.states.write(&place.slot, &mut inner, (&batches, now));
             written.map_err(|error| self.explain(place, error))?;
         }
-        let before = inner.state.unfinished();
+        let coming_back = ComingBack::new(self, &mut inner);
         for batch in &batches {
-            inner.counters.released += length(batch.first, batch.last);
-            inner.state.put_back(batch);
+            coming_back.inner.counters.released += length(batch.first, batch.last);
+            coming_back.inner.state.put_back(batch);
         }
+        drop(coming_back);
         let lost = lost.map_or(Ok(()), |offset| Err(lock_lost(place, &inner, offset)));
-        if inner.state.unfinished() < before {
-            self.queues.room.raise();
-        }
         drop(inner);
         self.watchers.raise();
         if self.settings.counts_written && self.settings.durability == Durability::Disk {

@@ -9,6 +9,7 @@ use crate::figures::Event;
 use crate::locks::RwLock;
 use crate::log::{AtEnd, BelowStart, FetchLimits, Reader, Signal, Visibility, Watchers};
 use crate::share::gone::Wanted;
+use crate::share::in_time::in_time;
 use crate::share::lanes::Fresh;
 use crate::share::letter::is_letter_of;
 use crate::share::queues::Queues;
@@ -80,12 +81,14 @@ impl Queue {
     pub(super) fn places(&self) -> Result<Arc<[Arc<Place>]>> {
         // Where another process owns the store nobody says that the topic has grown.
         self.queues.topics.look()?;
-        let known = self.places.read();
+        let path = || self.queues.topics.path().to_path_buf();
+        // Whoever takes in a partition that has come writes where it begins.
+        let known = in_time(|| self.places.try_read(), || self.places.read(), path)?;
         if known.len() == usize::try_from(self.topic.partition_count()).unwrap_or(usize::MAX) {
             return Ok(Arc::clone(&known));
         }
         drop(known);
-        let mut known = self.places.write();
+        let mut known = in_time(|| self.places.try_write(), || self.places.write(), path)?;
         let mut places = known.to_vec();
         for partition in self.topic.partitions().into_iter().skip(known.len()) {
             // What was sent to it was sent since the queue is there.
@@ -110,7 +113,7 @@ impl Queue {
     pub(super) fn enter_one_more<'a>(&'a self, place: &'a Place) -> Result<(Entered<'a>, Timestamp)> {
         self.queues.topics.check_process()?;
         let looked = self.queues.look_elsewhere(place).map_err(|error| self.explain(place, error));
-        let mut inner = place.slot.enter(&self.queues.suspects);
+        let mut inner = self.queues.enter_in_time(&place.slot)?;
         if let Err(gone) = place.partition.log().check_open() {
             // Nothing more is handed out of it, and no answer comes to what is out.
             inner.state.forget_doubts();

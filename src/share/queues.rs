@@ -13,6 +13,7 @@ use crate::producer::Producer;
 use crate::share::away::Away;
 use crate::share::enqueuer::Gate;
 use crate::share::id_log::{IdLog, Kept};
+use crate::share::in_time::in_time;
 use crate::share::letter_count::LetterCount;
 use crate::share::news::News;
 use crate::share::owed::Owed;
@@ -250,8 +251,9 @@ impl Queues {
 
     /// The same, also where the partition could not be opened.
     pub(super) fn slot_named(&self, name: SlotName, start: Offset) -> Result<Arc<Slot>> {
+        let path = || self.topics.path().to_path_buf();
         // Of two that make it one would write it again over what the other's has become.
-        let _making = self.making.lock();
+        let _making = in_time(|| self.making.try_lock(), || self.making.lock(), path)?;
         let found = self.slots.lock().get(&name).cloned();
         if let Some(slot) = found {
             return Ok(slot);

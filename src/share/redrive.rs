@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::{FetchLimits, Reader};
 use crate::share::dead_letters::{DeadLetter, DeadLetters, is_gone};
 use crate::share::letter::letter_topic_id;
@@ -101,8 +101,9 @@ impl Queue {
 }
 
 impl DeadLetters {
-    /// Sends up to `most` letters back, of those that are there at the beginning, the oldest of each partition first; says how many. Those of
-    /// [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, however many there are, and stay as they are.
+    /// Sends up to `most` letters back, of those that are there at the beginning, the oldest of each partition first; says how many were sent. Those of
+    /// [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, however many there are, and stay as they are. So are letters that are
+    /// [erased](crate::Store::erase) or deleted meanwhile: they are gone, and count for nothing.
     ///
     /// # Errors
     /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back, and where a partition cannot be
@@ -120,8 +121,7 @@ impl DeadLetters {
                     Ok(None) => break,
                     Ok(Some(letters)) => {
                         for letter in letters {
-                            self.send_back(DeadLetter::of(letter))?;
-                            sent += 1;
+                            sent += usize::from(self.send_back_if_there(&queue, search.place, letter)?);
                         }
                     }
                     Err(error) => {
@@ -132,5 +132,21 @@ impl DeadLetters {
             }
         }
         read.map(|()| sent)
+    }
+
+    /// Sends a letter back, unless it, or the topic of its message, is gone since it was looked for. Whether it was sent.
+    fn send_back_if_there(&mut self, queue: &Queue, place: &Place, letter: Message) -> Result<bool> {
+        let (offset, letter) = (letter.offset, DeadLetter::of(letter));
+        let target = letter.topic.clone();
+        match self.send_back(letter) {
+            // It has come back by now: what has no record any more has ended, and so has what somebody else was handed meanwhile and has
+            // answered.
+            Err(lost @ Error::LockLost { .. }) => match queue.enter(place)?.0.state.is_done(offset) {
+                true => Ok(false),
+                false => Err(lost),
+            },
+            Err(Error::UnknownTopic { topic, .. }) if topic == target => Ok(false),
+            sent => sent.map(|()| true),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::format::DeliveryState;
 use crate::io::{in_drop, in_drop_each};
-use crate::share::answers::lock_lost;
+use crate::share::answers::{ComingBack, lock_lost};
 use crate::share::queue::{Place, Queue, hash_of, until};
 use crate::share::runs::{Lock, Span};
 use crate::share::slot::{SlotInner, push};
@@ -74,7 +74,8 @@ impl Queue {
         // Also where a panic comes by in the middle: some are handed out again by then.
         let _told = Otherwise::new(|| in_drop(|| self.tell_of_released()));
         let (mut inner, now) = self.enter(place)?;
-        let inner = &mut *inner;
+        let coming_back = ComingBack::new(self, &mut inner);
+        let inner = &mut *coming_back.inner;
         let (mut counted, mut uncounted, mut lost) = (Vec::new(), Vec::new(), None);
         for (lock, offset) in messages {
             let Some(Span { count, .. }) = inner.state.held(*offset, lock.id, now) else {

@@ -14,8 +14,9 @@ use crate::format::{FrameMark, StepsHead, StepsId, encode_spooled, sip_hash_128}
 use crate::group::{put, still_ends_so};
 use crate::io::{Deadline, Directory, File, NEW, Process, PublishFailure, pause, random_id};
 use crate::live::Locks;
-use crate::locks::{AtomicBool, Mutex, Ordering};
+use crate::locks::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::log::{call_ends_by, out_of_time};
+use crate::share::in_time::{LONGEST_WAIT, in_time};
 use crate::share::queue_steps::{SlotSteps, Steps};
 use crate::share::state_log::SlotName;
 use crate::share::step_bytes::{head_of, open, read, whole_frames};
@@ -25,8 +26,6 @@ use crate::types::Offset;
 const PREFIX: &str = "annals.steps.";
 /// A topic's id and a hash, in hexadecimal.
 const ID_LEN: usize = 32;
-/// How long a process waits for another that changes a file.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How large a file may be.
 #[derive(Debug, Clone, Copy)]
@@ -191,9 +190,15 @@ impl StepFiles {
         change: impl FnOnce(&mut Option<Tenure>) -> Result<T>,
     ) -> Result<T> {
         let file = self.file(name);
-        let mut tenure = file.changing.lock();
+        let mut tenure = self.enter(name, &file)?;
         let _held = self.hold(name, &file.is_stuck)?;
         change(&mut tenure)
+    }
+
+    /// Keeps the other threads of this process from a file.
+    pub(super) fn enter<'a>(&self, name: &str, file: &'a StepFile) -> Result<MutexGuard<'a, Option<Tenure>>> {
+        let of = &file.changing;
+        in_time(|| of.try_lock(), || of.lock(), || self.root.join(name))
     }
 
     /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is. A call with a time of

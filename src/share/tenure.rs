@@ -116,7 +116,7 @@ impl StepFiles {
 
     /// Whether one more message may be handed out.
     pub(super) fn check_room(&self, name: &str) -> Result<()> {
-        match &*self.file(name).changing.lock() {
+        match &*self.enter(name, &self.file(name))? {
             Some(tenure) if tenure.is_over => return Err(self.over(name)),
             Some(tenure) if tenure.end >= self.bounds.most => {}
             Some(_) | None => return Ok(()),
@@ -162,7 +162,7 @@ impl StepFiles {
     /// any more.
     pub(super) fn take_written(&self, name: &str, of: &SlotName) -> Result<Vec<Offset>> {
         let file = self.file(name);
-        let mut tenure = file.changing.lock();
+        let mut tenure = self.enter(name, &file)?;
         let tenure = tenure.as_mut().filter(|tenure| !tenure.is_over).ok_or_else(|| self.over(name))?;
         if tenure.written.is_empty() {
             return Ok(Vec::new());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::group::unclean;
+use crate::share::in_time::in_time;
 use crate::share::queues::Queues;
 use crate::share::state_log::SlotName;
 use crate::share::step_files::{StepFiles, topic_of};
@@ -67,7 +68,8 @@ impl Queues {
     /// here is held over files alone. Whoever waits for that writer may have the list of topics, so it is not asked.
     pub(super) fn cut_what_is_left(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
         let Some(files) = self.away.files.get() else { return Ok(()) };
-        let mut uncut = self.away.uncut.lock();
+        let of = &self.away.uncut;
+        let mut uncut = in_time(|| of.try_lock(), || of.lock(), || files.root.path().to_path_buf())?;
         if uncut.is_any {
             uncut.names.extend(files.list()?);
             uncut.is_any = false;

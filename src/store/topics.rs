@@ -58,7 +58,7 @@ impl Store {
     ///
     /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
     /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
-    /// them meanwhile. No other topic can be created, changed or deleted while files are copied, and a close waits.
+    /// them meanwhile: a store that they are in does not open. No other topic can be created, changed or deleted while files are copied, and a close waits.
     ///
     /// A transaction that has no end in the files is aborted, durably, before anybody reads: who could decide about it is elsewhere.
     /// [`AdoptedPartition::aborted`](crate::AdoptedPartition::aborted) counts them. One that was committed counts among these where its
@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
-    /// format before Kafka 0.11, no `.log`, a directory in this store. [`BatchTooLarge`](Error::BatchTooLarge),
+    /// format before Kafka 0.11, no `.log`, a directory in this store, or in another that is open. [`BatchTooLarge`](Error::BatchTooLarge),
     /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
     /// otherwise as [`create_topic`](Self::create_topic).
     pub fn adopt_topic<S: Into<LogSource>>(

@@ -102,7 +102,10 @@ impl Topic {
         expected: Expected,
         events: &[Record<'_>],
     ) -> Result<BatchMetadata> {
-        let key = key.as_ref();
+        self.append_to_key(key.as_ref(), expected, events)
+    }
+
+    fn append_to_key(&self, key: &[u8], expected: Expected, events: &[Record<'_>]) -> Result<BatchMetadata> {
         self.with_partition_of(key, |partition| {
             append_to(partition, (StreamKey::new(key), expected), events, Durability::Os)
         })
@@ -190,6 +193,7 @@ impl Stream {
 }
 
 /// Appends events with the stream's key.
+#[inline(always)]
 fn append_to(
     partition: &Partition,
     (stream, expected): (StreamKey<'_>, Expected),
@@ -197,8 +201,8 @@ fn append_to(
     durability: Durability,
 ) -> Result<BatchMetadata> {
     if let [event] = events {
-        return partition.append_expected((stream, expected), &[event.clone().key(stream.key)], durability);
+        return partition.append_expected((stream, expected), &[event.keyed(stream.key)], durability);
     }
-    let keyed: Vec<_> = events.iter().map(|event| event.clone().key(stream.key)).collect();
+    let keyed: Vec<_> = events.iter().map(|event| event.keyed(stream.key)).collect();
     partition.append_expected((stream, expected), &keyed, durability)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Directory, Leads, Link, random_id};
+use crate::io::{Directory, DirectoryLock, Leads, Link, random_id};
 use crate::log::{Adoptee, Inspection, Log, TornTail};
 use crate::topic::admin::entry_of;
-use crate::topic::catalog_file::CatalogFile;
+use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::config::TopicConfig;
 use crate::topic::settings::Settings;
 use crate::topic::topic::Topic;
@@ -140,6 +140,30 @@ struct Candidate {
     source: PathBuf,
     log: Adoptee,
     link: Option<Link>,
+    /// Nobody opens the store that it is of. Held for its drop.
+    _lock: Option<DirectoryLock>,
+}
+
+/// Whose a directory of a log is.
+enum StoreOf {
+    /// Of the store there, which somebody writes to.
+    Open(String),
+    /// Nobody does as long as this is held.
+    Locked(DirectoryLock),
+    /// Of none, or nothing can be locked.
+    Nobody,
+}
+
+fn lock_store_of(log: &Directory) -> Result<StoreOf> {
+    let Some(above) = log.path().parent().map(|above| log.at(above)) else { return Ok(StoreOf::Nobody) };
+    if !above.has(CATALOG_FILE)? {
+        return Ok(StoreOf::Nobody);
+    }
+    Ok(match above.lock_shared()? {
+        Some(DirectoryLock::Busy { .. }) => StoreOf::Open(above.path().display().to_string()),
+        Some(lock @ DirectoryLock::Held(_)) => StoreOf::Locked(lock),
+        None => StoreOf::Nobody,
+    })
 }
 
 impl Topics {
@@ -168,7 +192,7 @@ impl Topics {
     }
 
     fn inspect(&self, sources: Vec<LogSource>, settings: &Settings) -> Result<Vec<Candidate>> {
-        let mut directories: Vec<Directory> = Vec::new();
+        let (mut directories, mut locks): (Vec<Directory>, Vec<_>) = (Vec::new(), Vec::new());
         for source in &sources {
             let directory = self.root.elsewhere(&source.path)?;
             let refuse = |reason: &str| {
@@ -183,6 +207,15 @@ impl Topics {
             if directories.iter().any(|other| other.path() == directory.path()) {
                 return refuse("the directory was given twice: each becomes a partition of its own");
             }
+            locks.push(match lock_store_of(&directory)? {
+                StoreOf::Open(store) => {
+                    return refuse(&format!(
+                        "it is of the store in {store}, which is open: close that, or give a copy"
+                    ));
+                }
+                StoreOf::Locked(lock) => Some(lock),
+                StoreOf::Nobody => None,
+            });
             directories.push(directory);
         }
         let how = Inspection {
@@ -192,9 +225,9 @@ impl Topics {
             // What cannot be listed is told below.
             is_of_annals: directories.iter().any(|one| Log::is_of_annals(one).unwrap_or(false)),
         };
-        let looked = sources.into_iter().zip(directories).map(|(source, directory)| {
+        let looked = sources.into_iter().zip(directories).zip(locks).map(|((source, directory), lock)| {
             let log = Log::inspect(directory, source.start, how)?;
-            Ok(Candidate { source: source.path, log, link: source.link })
+            Ok(Candidate { source: source.path, log, link: source.link, _lock: lock })
         });
         looked.collect()
     }
@@ -210,7 +243,7 @@ impl Topics {
         let mut partitions = Vec::new();
         let mut pending = logs.iter();
         self.make_partitions([(name, entry, 0)], &listed, &mut |directory, identity| {
-            let Some(Candidate { source, log, link }) = pending.next() else { return Ok(()) };
+            let Some(Candidate { source, log, link, .. }) = pending.next() else { return Ok(()) };
             let copied_bytes = Log::adopt(directory, identity, settings.log(), (log, *link))?;
             partitions.push(AdoptedPartition {
                 source: source.clone(),

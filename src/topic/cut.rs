@@ -53,6 +53,11 @@ impl StoreCut {
         root.sync()
     }
 
+    /// Whether a directory has a list of topics.
+    pub(crate) fn is_listed(root: &Directory) -> Result<bool> {
+        root.has(CATALOG_FILE)
+    }
+
     /// The list of topics of a directory, if it has one.
     pub(crate) fn listed_topics(root: &Directory) -> Result<Option<Catalog>> {
         Ok(CatalogFile::read(root)?.map(|file| file.catalog().clone()))

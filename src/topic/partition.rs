@@ -243,6 +243,7 @@ impl Partition {
     }
 
     /// The same for one stream of it.
+    #[inline(always)]
     pub(crate) fn append_expected(
         &self,
         (stream, expected): (StreamKey<'_>, Expected),

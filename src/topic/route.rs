@@ -26,16 +26,39 @@ impl Route {
         &self.topic
     }
 
-    /// Runs `act` on the topic's partitions of now.
+    /// The topic's partitions of now.
+    #[inline(always)]
+    pub(crate) fn partitions(&self) -> Partitions<'_> {
+        if self.topic.version() == self.version {
+            Partitions(Kept::AsTheyWere(&self.current))
+        } else {
+            Partitions(Kept::Changed(self.topic.current()))
+        }
+    }
+
+    /// Runs `act` on them.
     #[inline(always)]
     pub(crate) fn with_partitions<T>(&self, act: impl FnOnce(&[Partition]) -> T) -> T {
-        let changed;
-        let current = if self.topic.version() == self.version {
-            &self.current
-        } else {
-            changed = self.topic.current();
-            &changed
-        };
-        act(&current.partitions)
+        act(&self.partitions())
+    }
+}
+
+/// Those of a [`Route`], which are there as long as this is held.
+pub(crate) struct Partitions<'a>(Kept<'a>);
+
+enum Kept<'a> {
+    AsTheyWere(&'a Current),
+    Changed(Arc<Current>),
+}
+
+impl std::ops::Deref for Partitions<'_> {
+    type Target = [Partition];
+
+    #[inline(always)]
+    fn deref(&self) -> &[Partition] {
+        match &self.0 {
+            Kept::AsTheyWere(current) => &current.partitions,
+            Kept::Changed(current) => &current.partitions,
+        }
     }
 }

@@ -45,6 +45,10 @@ impl EndsTransactions for Transactions {
         self.check_those(transactions)
     }
 
+    fn check_seen(&self, topic_id: u128, partition: u32) -> Result<()> {
+        self.resting.check_sound((topic_id, partition))
+    }
+
     fn needs_ends(&self) -> bool {
         self.are_ends_needed()
     }

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::locks::Mutex;
 use crate::topic::{Contribution, Partition};
 use crate::transaction::pieces::{Place, place_of};
@@ -93,6 +94,11 @@ impl Resting {
         let mut seen = Seen { through: std::mem::take(round), whole, owned: BTreeSet::new() };
         self.complete(&mut seen);
         *round = seen.through;
+    }
+
+    /// An error where something that has been seen by who sees all that is committed in a partition cannot become durable before the store is opened again.
+    pub(super) fn check_sound(&self, place: Place) -> Result<()> {
+        self.0.lock().all_of(place).try_for_each(|one| one.check_sound())
     }
 
     /// Adds what earlier lives have left, as long as it may be in the page cache alone.

@@ -61,6 +61,19 @@ impl<'a> Record<'a> {
         self
     }
 
+    /// A copy with another key.
+    #[inline]
+    pub(crate) fn keyed<'b>(&self, key: &'b [u8]) -> Record<'b>
+    where
+        'a: 'b,
+    {
+        let Self { topic, partition, timestamp, key: _, value, headers } = self;
+        // Most have none, and a copy of none is a call.
+        let headers = if headers.is_empty() { Vec::new() } else { headers.clone() };
+        let (topic, partition, timestamp, value) = (*topic, *partition, *timestamp, *value);
+        Record { topic, partition, timestamp, key: Some(key), value, headers }
+    }
+
     /// Sets the value.
     pub fn value<V: AsRef<[u8]> + ?Sized>(mut self, value: &'a V) -> Self {
         self.value = Some(value.as_ref());

@@ -1,9 +1,11 @@
 //! Where a backup may be made, and how one ends before its time.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use annals::{Error, Record, Store, TopicConfig};
+use annals::{Error, LogSource, Record, Store, TopicConfig};
 
 fn store(path: &std::path::Path) -> Store {
     let store = Store::open(path).unwrap();
@@ -120,6 +122,104 @@ fn a_poisoned_or_broken_topic_is_named_until_it_is_left_out() {
     let refused = store.backup(dir.path().join("copy"));
     assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
     store.backup_builder().leave_out(["broken"]).verify().run(dir.path().join("copy")).unwrap();
+}
+
+/// All that is in a directory, and how long each file is.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(tree(&path));
+        }
+        found.insert(path, entry.metadata().unwrap().len());
+    }
+    found
+}
+
+/// Who has the other store open, if anybody has, and what is put into it.
+#[test]
+fn what_was_to_lie_in_another_store_was_put_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, other, source) = (dir.path().join("own"), dir.path().join("other"), dir.path().join("source"));
+    let mut own_store = store(&own);
+    own_store.backup(&source).unwrap();
+    own_store.close().unwrap();
+    let other_store = store(&other);
+    // One of its partitions is elsewhere, by a link.
+    let far = dir.path().join("far");
+    other_store.close().unwrap();
+    std::fs::rename(other.join("orders-0"), &far).unwrap();
+    std::os::unix::fs::symlink(&far, other.join("orders-0")).unwrap();
+    std::os::unix::fs::symlink(&other, dir.path().join("link")).unwrap();
+    let places = [
+        "other",
+        "other/new",
+        "other/orders-1",
+        "other/a/b",
+        "link/new",
+        "other/orders-0/new",
+        "far/new",
+        "source/new",
+    ];
+    for is_open in [true, false] {
+        let opened = is_open.then(|| Store::open(&other).unwrap());
+        let before = (tree(&other), tree(&far), tree(&source));
+        for place in places {
+            let target = dir.path().join(place);
+            own_store = Store::open(&own).unwrap();
+            let backed_up = own_store.backup(&target).map(drop);
+            own_store.close().unwrap();
+            let mut outcomes = vec![("backup", backed_up)];
+            let restored = annals::backup::restore(&source, &target).map(drop);
+            outcomes.push(("restore", restored));
+            outcomes.push(("repair", Store::builder(&own).repair(&target).map(drop)));
+            let name = place.split('/').next().unwrap().replace("link", "other");
+            for (what, outcome) in outcomes {
+                let Err(Error::Backup { path, reason }) = &outcome else {
+                    panic!("{what}, {place}: {outcome:?}")
+                };
+                assert_eq!(path, &target, "{what}");
+                let is_named = reason.contains(&format!("/{name}: ")) || reason.contains("/far: ");
+                assert!(
+                    is_named || reason == "it lies in the backup: give a directory outside",
+                    "{what}, {place}: {reason}"
+                );
+            }
+        }
+        assert_eq!((tree(&other), tree(&far), tree(&source)), before, "open: {is_open}");
+        if let Some(opened) = opened {
+            assert_eq!(opened.topic("orders").unwrap().partition(0).unwrap().end(), 100);
+            opened.close().unwrap();
+        }
+    }
+    // Beside them is no matter.
+    annals::backup::restore(&source, dir.path().join("other.new")).unwrap();
+}
+
+/// Its files grow while they are copied, or are another store's by a link.
+#[test]
+fn a_log_of_another_store_that_was_open_became_a_topic() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, other) = (Store::open(dir.path().join("own")).unwrap(), store(&dir.path().join("other")));
+    let source = dir.path().join("other/orders-0");
+    for source in [LogSource::new(&source), LogSource::new(&source).hard_linked()] {
+        match own.adopt_topic("orders", TopicConfig::new(), [source]) {
+            Err(Error::CannotAdopt { reason, .. }) => {
+                assert!(reason.contains("/other, which is open"), "{reason}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(own.topics().is_empty());
+    other.close().unwrap();
+    let adopted = own.adopt_topic("orders", TopicConfig::new(), [&source]).unwrap();
+    assert_eq!(adopted.topic.partition(0).unwrap().end(), 100);
+    let own_source = dir.path().join("own/orders-0");
+    let refused = own.adopt_topic("again", TopicConfig::new(), [&own_source]);
+    assert!(matches!(refused, Err(Error::CannotAdopt { .. })), "{refused:?}");
+    assert_eq!(store(&dir.path().join("third")).topics().len(), 1);
+    Store::open(dir.path().join("other")).expect("it is let go of");
 }
 
 /// The one that failed had removed the files of the other, whose backup had been made.

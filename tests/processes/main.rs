@@ -33,6 +33,7 @@ mod positions;
 mod queues;
 mod read_only;
 mod set_back;
+mod stopped;
 mod unseen;
 mod waits;
 mod workers;

@@ -37,7 +37,7 @@ fn standing(dir: &Path, name: &'static str) -> (Sender<()>, JoinHandle<Store>) {
 }
 
 /// Another process is stopped while it changes the file of a queue.
-fn stopped_in_a_step(dir: &Path) -> std::sync::Arc<dyn FileHandle> {
+pub(crate) fn stopped_in_a_step(dir: &Path) -> std::sync::Arc<dyn FileHandle> {
     let name = steps(dir)[0].file_name().unwrap().to_string_lossy().into_owned();
     let page = OsFileSystem.open(&dir.join("annals.live"), OpenMode::ReadWrite).unwrap();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

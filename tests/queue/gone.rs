@@ -1,9 +1,10 @@
 //! Messages whose records were erased, or compacted away, and that nobody has: nobody waits for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use annals::queue::RetryPolicy;
 use annals::stats::QueueStats;
-use annals::{CleanupPolicy, Enqueuer, Error, Record, TopicConfig, WhenFull};
+use annals::{CleanupPolicy, Enqueuer, Error, Record, TopicConfig, Transaction, WhenFull};
 
 use crate::world::{World, take, values};
 
@@ -138,4 +139,86 @@ fn figures_counted_a_letter_that_was_erased_where_it_had_been_counted_once() {
     assert_eq!(letters(), Some(2));
     world.store.erase("jobs", "alice").unwrap();
     assert_eq!(letters(), Some(1));
+}
+
+/// Why its transaction takes no effect, and how long it is to wait then.
+#[test]
+fn a_sender_was_not_told_of_the_room_that_an_erased_message_left_by_a_refused_commit() {
+    type Refuse = fn(&World, Transaction) -> annals::Result<()>;
+    let refusals: [(&str, Refuse); 3] = [
+        ("a conflict", |world, mut tx| {
+            let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();
+            tx.expect_end(&jobs, 99);
+            tx.commit().map(drop)
+        }),
+        ("its own fault", |_, mut tx| tx.send(Record::to("nowhere")).map(drop).and(tx.commit().map(drop))),
+        ("dropped", |_, tx| {
+            drop(tx);
+            Err(Error::Cancelled { what: "it" })
+        }),
+    ];
+    let mut all = Vec::new();
+    for (name, refuse) in refusals {
+        for delay in [Duration::ZERO, HOUR] {
+            let world = World::new(1);
+            let mut worker = world.builder().retry_policy(RetryPolicy::fixed(delay)).build().unwrap();
+            let jobs = enqueuer(&world, WhenFull::Block);
+            send(&jobs, "alice", "hers").unwrap();
+            let message = take(&mut worker, 1).remove(0);
+            world.store.erase("jobs", "alice").unwrap();
+            let took = std::thread::scope(|scope| {
+                let sender = scope.spawn(|| send(&jobs, "bob", "his"));
+                // It looks by itself 250 ms after it has come.
+                std::thread::sleep(Duration::from_millis(60));
+                assert!(!sender.is_finished(), "{name}: it is out");
+                let mut tx = world.store.transaction("t").unwrap();
+                tx.ack(message);
+                assert!(refuse(&world, tx).is_err(), "{name}");
+                let refused = Instant::now();
+                sender.join().unwrap().unwrap();
+                refused.elapsed()
+            });
+            all.push((name, delay, took));
+            assert_eq!(values(&take(&mut worker, 9)), ["his"], "{name}");
+        }
+    }
+    let prompt = all.iter().filter(|(_, _, took)| *took < Duration::from_millis(90)).count();
+    assert!(prompt > all.len() / 2, "{all:?}");
+}
+
+/// The other direction: it may be the next of its key that waits.
+#[test]
+fn a_worker_that_waits_is_told_of_what_a_refused_commit_sets_free() {
+    for is_erased in [false, true] {
+        let world = World::new(1);
+        let mut worker = world.builder().ordered_by_key().build().unwrap();
+        world.send_keyed(&[("alice", "old")]);
+        let message = take(&mut worker, 1).remove(0);
+        if is_erased {
+            world.store.erase("jobs", "alice").unwrap();
+        }
+        world.send_keyed(&[("alice", "new")]);
+        assert!(take(&mut worker, 9).is_empty());
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                values(&worker.take(1, Duration::from_secs(20)).unwrap().into_iter().collect::<Vec<_>>())
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();
+            let mut tx = world.store.transaction("t").unwrap();
+            tx.ack(message);
+            tx.expect_end(&jobs, 99);
+            assert!(tx.commit().is_err());
+            assert!(wait_for(|| waits.is_finished()), "erased: {is_erased}");
+            assert_eq!(waits.join().unwrap(), [if is_erased { "new" } else { "old" }]);
+        });
+    }
+}
+
+/// Whether it comes to be within some seconds.
+fn wait_for(is_so: impl Fn() -> bool) -> bool {
+    (0..500).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        is_so()
+    })
 }

@@ -86,3 +86,41 @@ fn redriving_takes_no_letter_that_another_has() {
     jobs.sort();
     assert_eq!(jobs, ["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]);
 }
+
+/// How the letter goes that was taken with others and is the last of them: erased, or with the topic of its message.
+#[test]
+fn redriving_ended_at_a_letter_that_was_gone_since_it_was_taken() {
+    const LETTERS: usize = 60;
+    for is_erased in [true, false] {
+        // Whether it goes while it is taken is a matter of time.
+        let is_met = (0..10).any(|_| {
+            let world = World::new(1);
+            let keys: Vec<_> = (0..LETTERS).map(|number| format!("k{number}")).collect();
+            world.send_keyed(&keys.iter().map(|key| (key.as_str(), key.as_str())).collect::<Vec<_>>());
+            for message in take(&mut world.worker(), LETTERS) {
+                message.reject("bad").unwrap();
+            }
+            let jobs = world.store.topic("jobs").unwrap().partition(0).unwrap();
+            let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+            let sent = std::thread::scope(|scope| {
+                let redriving = scope.spawn(|| letters.redrive(LETTERS));
+                while jobs.next_offset() == i64::try_from(LETTERS).unwrap() && !redriving.is_finished() {
+                    std::hint::spin_loop();
+                }
+                if is_erased {
+                    world.store.erase("jobs", keys.last().unwrap()).unwrap();
+                } else {
+                    world.store.delete_topic("jobs").unwrap();
+                }
+                redriving.join().unwrap().expect("what is gone is passed over")
+            });
+            if is_erased && sent < LETTERS {
+                assert_eq!(sent, LETTERS - 1);
+                assert!(!world.values("jobs").contains(keys.last().unwrap()));
+                assert_eq!(letters.redrive(LETTERS).unwrap(), 0);
+            }
+            sent < LETTERS
+        });
+        assert!(is_met, "erased: {is_erased}");
+    }
+}

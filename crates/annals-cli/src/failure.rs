@@ -77,9 +77,10 @@ fn status_of(error: &Error) -> u8 {
         | Error::Fenced { .. } => 4,
         Error::StoreLocked { .. } | Error::StoreInUse { .. } => 5,
         Error::Corrupt { .. } => 6,
-        Error::Poisoned { cause, .. } | Error::Lost { cause, .. } | Error::Undecided { cause, .. } => {
-            status_of(cause)
-        }
+        Error::Poisoned { cause, .. }
+        | Error::Lost { cause, .. }
+        | Error::Undecided { cause, .. }
+        | Error::OffsetNotCommitted { cause, .. } => status_of(cause),
         // The line is what is wrong, and was named.
         Error::Import { cause, .. } if matches!(**cause, Error::InvalidArgument { .. }) => 1,
         Error::Import { cause, .. } => status_of(cause),

@@ -49,6 +49,10 @@ impl EndsTransactions for Overtaken {
         Ok(())
     }
 
+    fn check_seen(&self, _: u128, _: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn needs_ends(&self) -> bool {
         false
     }

@@ -118,8 +118,9 @@ impl Log {
         let Begin { segments, offsets, producers, clock_seen, writer, follow } = begin;
         let watchers = Arc::new(Watchers::default());
         let poison = Poison::new(topic_partition.clone(), Arc::clone(&watchers), Arc::clone(&figures));
-        let given_out = NextOffset::new(offsets.end());
-        let accumulator = Accumulator::new(given_out.clone(), AppendRules::new(&config), Arc::clone(&spares));
+        let next_offset = NextOffset::new(offsets.end());
+        let given_out = next_offset.shown();
+        let accumulator = Accumulator::new(next_offset, AppendRules::new(&config), Arc::clone(&spares));
         Self {
             topic_partition,
             directory,

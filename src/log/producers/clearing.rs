@@ -56,6 +56,9 @@ pub(crate) trait EndsTransactions: Send + Sync {
     /// An error where one of these cannot come to survive a power cut before the store is opened again. For a moment alone.
     fn check_sound(&self, transactions: &BTreeSet<TransactionId>) -> Result<()>;
 
+    /// The same of what stands in the partition, of a topic of that id, and of all that it has seen.
+    fn check_seen(&self, topic_id: u128, partition: u32) -> Result<()>;
+
     /// Whether an end that stands here may be asked for however old it is: another partition, or one that cannot be opened, has yet to get
     /// the end of the same transaction. It is called under the locks of a log.
     fn needs_ends(&self) -> bool;
@@ -127,6 +130,11 @@ impl Clearing {
 
     pub(crate) fn check_sound(&self, transactions: &BTreeSet<TransactionId>) -> Result<()> {
         self.ask(transactions, |who| who.check_sound(transactions))
+    }
+
+    pub(crate) fn check_seen(&self, topic_id: u128, partition: u32) -> Result<()> {
+        let who = self.transactions.get().and_then(Weak::upgrade);
+        who.map_or(Ok(()), |who| who.check_seen(topic_id, partition))
     }
 
     fn ask<T: Default>(

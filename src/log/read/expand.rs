@@ -23,12 +23,16 @@ impl Reader {
         &mut self,
         batch: StoredBatch,
     ) -> std::result::Result<OpenedBatch, (BatchHeader, Malformed)> {
+        if let Err(malformed) = BatchHeader::verify_crc(batch.bytes()) {
+            return Err((*batch.header(), malformed));
+        }
         let header = *batch.header();
-        let with_header = |malformed| (header, malformed);
-        BatchHeader::verify_crc(batch.bytes()).map_err(with_header)?;
         let bytes = match header.codec() {
             Codec::None => RecordBytes::Stored(batch),
-            codec => RecordBytes::Expanded(self.expand(codec, batch.body()).map_err(with_header)?),
+            codec => {
+                let expanded = self.expand(codec, batch.body());
+                RecordBytes::Expanded(expanded.map_err(|malformed| (header, malformed))?)
+            }
         };
         Ok(OpenedBatch { header, bytes, position: 0, remaining: header.record_count })
     }

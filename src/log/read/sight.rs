@@ -51,13 +51,19 @@ impl Sight {
     }
 
     /// Takes the list of segments as it is now. True where it is another than before: what was looked up says nothing any more.
+    #[inline(always)]
     pub(super) fn refresh(&mut self) -> bool {
-        if !self.reader.list_changed() {
-            return false;
+        let is_another = self.reader.list_changed();
+        if is_another {
+            self.take_list();
         }
+        is_another
+    }
+
+    #[cold]
+    fn take_list(&mut self) {
         self.reader.list = self.reader.log.segment_list();
         self.batch = None;
-        true
     }
 
     /// Holds no map from here on.

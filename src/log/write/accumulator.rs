@@ -234,6 +234,7 @@ impl Accumulator {
 
     /// The same where nothing is queued, for a sender that holds the writer and writes the batch itself: it is not queued
     /// either. `spent` is a small batch that the writer has left.
+    #[inline(always)]
     pub(in crate::log) fn place_alone(
         &mut self,
         placement: &Placement<'_>,
@@ -246,6 +247,7 @@ impl Accumulator {
         (placed, batch)
     }
 
+    #[inline(always)]
     fn open(&mut self, placement: &Placement<'_>, spent: &mut Option<Box<OpenBatch>>) -> Box<OpenBatch> {
         let bytes = placement.expected_bytes();
         let spare = if bytes <= SMALL_BYTES {
@@ -332,14 +334,12 @@ pub(in crate::log) mod tests {
 
     fn place(accumulator: &mut Accumulator, values: &[&[u8]], waiting: Waiting) -> Placed {
         let records: Vec<_> = values.iter().map(|value| Record::new().value(*value)).collect();
-        let most_bytes = Placement::most_bytes(&records);
-        let linger = Duration::from_secs(9);
         accumulator.place(&Placement {
             records: &records,
-            most_bytes,
+            most_bytes: Placement::most_bytes(&records),
             batch_bytes: 200,
             waiting,
-            linger,
+            linger: Duration::from_secs(9),
             now: 5,
             terms: NoteTerms::No,
         })

@@ -169,7 +169,7 @@ impl Log {
     }
 
     /// Places records and writes them, after whatever is queued before them.
-    #[inline]
+    #[inline(always)]
     pub(in crate::log) fn place_and_write(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -184,6 +184,18 @@ impl Log {
             self.write_unqueued(writer, batch)?;
             return Ok(placed);
         }
+        self.place_and_write_queued(writer, accumulator, placement, half_placed)
+    }
+
+    /// The same where others are before it.
+    #[inline(never)]
+    fn place_and_write_queued(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        mut accumulator: MutexGuard<'_, Accumulator>,
+        placement: &Placement<'_>,
+        half_placed: PanicGuard<'_>,
+    ) -> Result<Placed> {
         let placed = accumulator.place(placement);
         drop(half_placed);
         accumulator.recycle(&mut writer.spent);

@@ -94,6 +94,7 @@ impl Log {
     }
 
     /// The write side, ready to be appended to.
+    #[inline]
     pub(in crate::log) fn opened<'a>(&self, writer: &'a mut Writer) -> Result<&'a mut Open> {
         self.check_poison()?;
         self.settle(writer)?;

@@ -14,7 +14,7 @@ use crate::log::poison::PoisoningGuard;
 use crate::log::write::accumulator::Accumulator;
 use crate::log::write::append::{Append, Appended};
 use crate::log::write::placement::{NoteTerms, Placed, Placement, Waiting};
-use crate::log::write::writer::{Open, Writer};
+use crate::log::write::writer::{Open, Phase, Writer};
 use crate::segment::{Hit, Newest};
 use crate::types::{Durability, Expected, Record, Timestamp};
 
@@ -80,11 +80,13 @@ impl Log {
     #[inline]
     fn confirmed<'a>(
         self: &'a Arc<Self>,
-        mut writer: PoisoningGuard<'a, Writer>,
+        writer: PoisoningGuard<'a, Writer>,
         stream: StreamKey<'_>,
         hit: Hit,
     ) -> Result<Option<PoisoningGuard<'a, Writer>>> {
-        let active = &self.opened(&mut writer)?.active;
+        // Open it was when the hit was found, and it was not let go of since.
+        let Phase::Open(open) = &writer.phase else { return Ok(None) };
+        let active = &open.active;
         if active.bytes() <= hit.position.saturating_add(JUST_WRITTEN) {
             return Ok(active.segment().has_key(hit, stream.key).then_some(writer));
         }
@@ -113,6 +115,7 @@ impl Log {
     }
 
     /// Places records in a batch of their own and writes it. Nothing is in memory before.
+    #[inline]
     pub(in crate::log) fn write_alone(
         self: &Arc<Self>,
         (writer, mut accumulator): (&mut Writer, MutexGuard<'_, Accumulator>),

@@ -224,27 +224,34 @@ impl Log {
     }
 
     /// Writes a batch that was never queued, and that nobody waits for but its sender.
-    #[inline]
+    #[inline(always)]
     pub(in crate::log) fn write_unqueued(
         self: &Arc<Self>,
         writer: &mut Writer,
         batch: Box<OpenBatch>,
     ) -> Result<()> {
         let mut in_flight = UnqueuedInFlight { log: self, batch: Some(batch) };
-        let outcome = match &mut in_flight.batch {
-            Some(batch) => self.write_one(writer, batch),
-            None => Ok(()),
-        };
+        if let Some(batch) = &mut in_flight.batch
+            && let Err(error) = self.write_one(writer, batch)
+        {
+            return Err(self.not_written(in_flight, error));
+        }
         if let Some(written) = in_flight.batch.take() {
-            match &outcome {
-                Ok(()) => self.keep_buffers(writer, written),
-                Err(error) => self.fail(Batches::from([written]), error),
-            }
+            self.keep_buffers(writer, written);
         }
         self.watchers.raise();
-        outcome
+        Ok(())
     }
 
+    /// Of one batch that failed.
+    #[cold]
+    fn not_written(&self, mut in_flight: UnqueuedInFlight<'_>, error: Error) -> Error {
+        in_flight.batch.take().into_iter().for_each(|refused| self.fail(Batches::from([refused]), &error));
+        self.watchers.raise();
+        error
+    }
+
+    #[inline(always)]
     fn write_one(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {
         self.check_poison()?;
         self.settle(writer)?;
@@ -252,7 +259,7 @@ impl Log {
     }
 
     /// A batch was written: its buffers are another's.
-    #[inline]
+    #[inline(always)]
     fn keep_buffers(&self, writer: &mut Writer, written: Box<OpenBatch>) {
         if written.capacity() <= SMALL_BYTES {
             writer.spent.batch = Some(written);
@@ -383,12 +390,11 @@ impl Log {
 
 /// Whether a write has failed, and not only come too late: what was deleted, closed or poisoned by then refuses all that is queued.
 const fn was_tried(error: &Error) -> bool {
-    let is_over = matches!(
+    !matches!(
         error,
         Error::UnknownTopic { .. }
             | Error::StoreClosed { .. }
             | Error::Poisoned { .. }
             | Error::Forked { .. }
-    );
-    !is_over
+    )
 }

@@ -15,6 +15,8 @@ mod grown;
 #[cfg(test)]
 mod in_time;
 mod laid_over;
+#[cfg(test)]
+mod left_out;
 mod life;
 #[cfg(test)]
 mod model;

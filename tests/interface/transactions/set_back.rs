@@ -38,7 +38,7 @@ fn a_commit_at_disk_over_a_position_that_was_set_back_did_not_wait_for_the_work_
     let mut consumer = world.consumer(Durability::Disk);
     world.read_ten(&mut consumer);
     let committed = consumer.commit();
-    assert!(matches!(committed, Err(Error::Io { .. } | Error::Poisoned { .. })), "{committed:?}");
+    assert!(matches!(committed, Err(Error::OffsetNotCommitted { .. })), "{committed:?}");
 }
 
 #[test]

@@ -134,6 +134,28 @@ fn a_commit_by_hand_after_an_undecided_step_lost_its_order() {
 }
 
 #[test]
+fn an_undecided_partition_kept_a_consumer_from_committing_any_other_by_hand() {
+    let world = World::new();
+    for by_a_task in [false, true] {
+        let mut billing = world.consumer("billing", 0);
+        if !by_a_task {
+            world.undecided_step(&mut billing);
+        }
+        billing.assign([("orders", 0), ("orders", 1)]).unwrap();
+        while !billing.poll(Duration::ZERO).unwrap().is_empty() {
+            check_refused(if by_a_task { smol::block_on(billing.commit_async()) } else { billing.commit() });
+            let committed = world.store.committed("billing");
+            assert!(!committed.contains_key(&("orders", 0).into()), "{committed:?}");
+            let other = billing.position(("orders", 1)).unwrap();
+            assert_eq!(committed.get(&("orders", 1).into()).map_or(0, |at| at.offset), other);
+        }
+        // Given offsets are one commit, all of them or none.
+        check_refused(billing.commit_offsets([(("orders", 0).into(), 1), (("orders", 1).into(), 1)]));
+        assert_eq!(world.store.committed("billing")[&("orders", 1).into()].offset, ORDERS);
+    }
+}
+
+#[test]
 fn other_partitions_and_groups_go_on_after_an_undecided_step() {
     let world = World::new();
     let builder = world.store.consumer_builder().group("billing").max_poll_records(2);

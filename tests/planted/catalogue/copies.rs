@@ -129,4 +129,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "producers_at = None;",
         caught_by: &[tests("backup", &["files::"])],
     },
+    Bug {
+        name: "a-backup-or-a-restore-lies-in-another-store",
+        file: "src/backup/target.rs",
+        good: "Leads::Outside => refuse_premises(store, path),",
+        bad: "Leads::Outside => Ok(()),",
+        caught_by: &[tests("backup", &["targets::what_was_to_lie"])],
+    },
+    Bug {
+        name: "copies-of-a-repair-lie-in-another-store",
+        file: "src/store/builder.rs",
+        good: "        refuse_premises(&root, &copies)?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["targets::what_was_to_lie"])],
+    },
+    Bug {
+        name: "a-partition-that-a-link-leads-to-is-no-part-of-a-store",
+        file: "src/backup/premises.rs",
+        good: "} else if Log::has_state(directory)? {",
+        bad: "} else if Log::has_state(directory)? && false {",
+        caught_by: &[tests("backup", &["targets::what_was_to_lie"])],
+    },
+    Bug {
+        name: "a-log-of-a-store-that-is-open-is-adopted",
+        file: "src/topic/adopt.rs",
+        good: "Some(DirectoryLock::Busy { .. }) => StoreOf::Open(above.path().display().to_string()),",
+        bad: "Some(DirectoryLock::Busy { .. }) => StoreOf::Nobody,",
+        caught_by: &[tests("backup", &["targets::a_log_of_another_store"])],
+    },
 ];

@@ -75,4 +75,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "let look = waiting.deadline;",
         caught_by: &[tests("processes", &["workers_waited::"])],
     },
+    Bug {
+        name: "what-was-erased-before-a-fold-is-taken-for-there",
+        file: "src/share/folding.rs",
+        good: "inner.known = inner.known.after_fold();",
+        bad: "_ = inner.known.after_fold();",
+        caught_by: &[tests("processes", &["workers_passed::a_limit_of_the_owner"])],
+    },
 ];

@@ -143,4 +143,25 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "has_some(letters.id())",
         caught_by: &[tests("queue", &["letters_of_names::"])],
     },
+    Bug {
+        name: "redriving-ends-at-a-letter-that-was-erased",
+        file: "src/share/redrive.rs",
+        good: "true => Ok(false),",
+        bad: "true => Err(lost),",
+        caught_by: &[tests("queue", &["redriven::redriving_ended"])],
+    },
+    Bug {
+        name: "redriving-ends-where-a-topic-is-deleted",
+        file: "src/share/redrive.rs",
+        good: "            Err(Error::UnknownTopic { topic, .. }) if topic == target => Ok(false),\n",
+        bad: "",
+        caught_by: &[tests("queue", &["redriven::redriving_ended"])],
+    },
+    Bug {
+        name: "an-erasure-goes-on-as-long-as-letters-are-sent-back",
+        file: "src/share/erasure.rs",
+        good: "const MOST_PASSES: usize = 3;",
+        bad: "const MOST_PASSES: usize = usize::MAX;",
+        caught_by: &[tests("queue", &["erased::an_erasure_beside"])],
+    },
 ];

@@ -10,6 +10,7 @@ mod handed;
 mod ids;
 mod later;
 mod leaving;
+mod left_out;
 mod letters;
 mod lives;
 mod order;
@@ -81,6 +82,7 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         beside::BUGS,
         later::BUGS,
         leaving::BUGS,
+        left_out::BUGS,
         letters::BUGS,
         copies::BUGS,
         tasks::BUGS,

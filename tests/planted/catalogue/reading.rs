@@ -223,8 +223,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "descriptor-of-hints-closed-after-a-sync",
         file: "src/io/pool.rs",
-        good: "if effect == Effect::Writes && !self.holds_hints {",
-        bad: "if effect == Effect::Writes {",
+        good: "(effect == Effect::Writes && !self.holds_hints).then",
+        bad: "(effect == Effect::Writes).then",
         caught_by: &[tests("lib", &["pool::"])],
     },
     Bug {

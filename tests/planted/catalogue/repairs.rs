@@ -99,8 +99,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "copies-compared-by-the-text-of-their-path",
         file: "src/io/leads.rs",
-        good: "let is_in = self.elsewhere(above)?.is_in(self)?;",
-        bad: "let is_in = above.starts_with(self.path());",
+        good: "There::Up(there) => Ok(if there.is_in(self)? {",
+        bad: "There::Up(_) => Ok(if path.starts_with(self.path()) {",
         caught_by: &[tests("format", &["a_repair_put_its_copies"]), tests("lib", &["io::leads::"])],
     },
     Bug {

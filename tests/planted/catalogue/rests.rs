@@ -195,8 +195,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "commit-at-disk-goes-over-work-that-is-taken-back",
         file: "src/group/commit.rs",
-        good: "[one.written_in, one.moved_in]).flatten().collect()",
-        bad: "[one.written_in, one.moved_in]).flatten().take(0).collect()",
+        good: "[one.written_in.filter(|_| stays), one.moved_in])",
+        bad: "[one.written_in.filter(|_| stays), one.moved_in].into_iter().take(0))",
         caught_by: &[tests("interface", &["transactions::laid_over::a_commit_at_disk"])],
     },
     Bug {
@@ -219,8 +219,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-task-commits-over-what-is-taken-back",
         file: "src/consumer/commit.rs",
-        good: "self.topics.clearing().bring_over(&at_os.laid_over)?;",
-        bad: "",
+        good: "unsettled = self.groups.unsettled(group, &at_os.told, bring_over);",
+        bad: "unsettled.extend(self.groups.unsettled(group, &at_os.told, bring_over).into_iter().take(0));",
         caught_by: &[tests("interface", &["transactions::laid_over::a_task"])],
     },
     Bug {
@@ -285,8 +285,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "one-position-keeps-automatic-commits-from-the-disk",
         file: "src/group/commit.rs",
-        good: "Err(_) if kind == CommitKind::Automatic => request.positions",
-        bad: "Err(_) if false && kind == CommitKind::Automatic => request.positions",
+        good: "request.unsettled = self.unsettled(group, &request.positions, keep);",
+        bad: "keep(&self.laid_over(group, &request.positions))?;",
         caught_by: &[tests("interface", &["transactions::laid_over::one_position"])],
     },
     Bug {

@@ -48,8 +48,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "offsets-of-an-unqueued-batch-that-failed-stay-given-out",
         file: "src/log/write/writer.rs",
-        good: "Err(error) => self.fail(Batches::from([written]), error),",
-        bad: "Err(_) => self.keep_buffers(writer, written),",
+        good: "self.fail(Batches::from([refused]), &error)",
+        bad: "drop(refused)",
         caught_by: &[DURABILITY],
     },
     // What a sync promises.

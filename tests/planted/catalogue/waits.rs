@@ -131,4 +131,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if is_out_of_time(&error) && self.failure.is_some() {",
         caught_by: &[tests("processes", &["waits::a_take_behind_one"])],
     },
+    Bug {
+        name: "room-that-a-refused-commit-makes-is-told-to-nobody",
+        file: "src/share/refused.rs",
+        good: "        let coming_back = ComingBack::new(self, &mut inner);\n        let inner = &mut *coming_back.inner;\n",
+        bad: "        let inner = &mut *inner;\n",
+        caught_by: &[tests("queue", &["gone::a_sender_was_not_told"])],
+    },
+    Bug {
+        name: "a-take-waits-behind-a-thread-that-waits-for-a-process",
+        file: "src/share/step_files.rs",
+        good: "in_time(|| of.try_lock(), || of.lock(), || self.root.join(name))",
+        bad: "Ok(of.lock())",
+        caught_by: &[tests("processes", &["stopped::a_take_waited"])],
+    },
+    Bug {
+        name: "lingers-wait-for-a-process-that-is-stopped-in-a-step",
+        file: "src/share/folding.rs",
+        good: "drop(Patience::new(Duration::ZERO).bounds(|| queues.fold()));",
+        bad: "drop(Patience::new(Duration::MAX).bounds(|| queues.fold()));",
+        caught_by: &[tests("processes", &["stopped::records_lingered"])],
+    },
+    Bug {
+        name: "lingers-wait-for-another-fold",
+        file: "src/share/folding.rs",
+        good: "let folding = in_time(|| of.try_lock(), || of.lock(), || files.root.join(name))?;",
+        bad: "let folding = of.lock();",
+        caught_by: &[tests("processes", &["stopped::records_lingered"])],
+    },
 ];
