@@ -17,6 +17,7 @@ mod waker;
 pub use builder::{ConsumerBuilder, StartFrom};
 pub use consumer::Consumer;
 pub use next::Next;
+pub(crate) use positions::Polled;
 pub use rebalance::Rebalance;
 #[cfg(feature = "async")]
 pub use stream::ConsumerStream;

@@ -3,8 +3,16 @@
 use crate::consumer::assigned::{Assigned, Flow};
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
-use crate::topic::unless_deleted;
+use crate::topic::{Partition, Records, unless_deleted};
 use crate::types::{Offset, Timestamp, TopicPartition};
+
+/// Where a poll has begun in a partition, and since when that is the consumer's.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    partition: Partition,
+    since: u64,
+    offset: Offset,
+}
 
 impl Consumer {
     /// The next offset that a poll will hand out of a partition.
@@ -114,6 +122,33 @@ impl Consumer {
         for assigned in self.assigned.values_mut() {
             assigned.go_back();
             self.endings.note_moved(assigned.partition.topic_partition());
+        }
+    }
+
+    /// Where a poll that was just made has begun.
+    pub(crate) fn polled(&self, records: &Records) -> Vec<Polled> {
+        let first_of = |(place, offset): (&TopicPartition, Offset)| {
+            let one = self.assigned.get(place)?;
+            Some(Polled { partition: one.partition.clone(), since: one.since, offset })
+        };
+        records.first_offsets().filter_map(first_of).collect()
+    }
+
+    /// Hands out again what polls handed out from there on. Not of a partition that was another member's in between: that one may have
+    /// done it, and has committed how far.
+    pub(crate) fn go_back_to(&mut self, polled: &[Polled]) {
+        if !self.process.is_current() {
+            return;
+        }
+        self.auto_commit.note_change();
+        for Polled { partition, since, offset } in polled {
+            let place = partition.topic_partition();
+            let assigned = self.assigned.get_mut(place);
+            if let Some(one) = assigned.filter(|one| one.since == *since && one.partition.is_same(partition))
+            {
+                one.seek(*offset, &self.settings);
+                self.endings.note_moved(place);
+            }
         }
     }
 

@@ -158,7 +158,8 @@ impl Caretaker {
             // Retention says why.
             Upkeep::Compaction if kept.of(partition.number()).is_err() => Ok(Done::Waits),
             Upkeep::Compaction => {
-                if !self.failures.may_try(&Failing::upkeep(partition.topic_partition(), upkeep)) {
+                let failing = Failing::upkeep(partition.topic_partition(), upkeep);
+                if !self.failures.may_try(&failing) && !log.may_have_room() {
                     return Ok(Done::Waits);
                 }
                 let compact = || topic.compaction_of(partition, Effort::WhenDue);

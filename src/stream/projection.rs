@@ -1,14 +1,13 @@
 //! Work on events that takes effect once.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, Polled};
 use crate::error::Result;
 use crate::store::Store;
 use crate::topic::{RecordRef, Records};
 use crate::transaction::Transaction;
-use crate::types::{Offset, Query, TopicPartition};
+use crate::types::{Query, TopicPartition};
 
 /// A named reader of events, whose position is committed together with what it has written: each event takes effect once, whenever the
 /// process dies.
@@ -95,7 +94,8 @@ impl Projection {
     /// the position after the events, take effect together. Events of one partition come in their order.
     ///
     /// # Errors
-    /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events. So it
+    /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events, but for those of a
+    /// partition that was another member's in between, which has gone on from what was committed. So it
     /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo. After
     /// [`Undecided`](crate::Error::Undecided) the effect may stand: whether it does shows after reopening the store. Until then each step
     /// that comes to events, of a member that reads one of these partitions, is
@@ -110,7 +110,8 @@ impl Projection {
         if records.is_empty() {
             return Ok(progress);
         }
-        let mut attempt = Attempt { projection: self, records: &records, has_taken_effect: false };
+        let polled = self.consumer.polled(&records);
+        let mut attempt = Attempt { projection: self, polled, has_taken_effect: false };
         attempt.projection.take_effect(&records, &mut progress, &mut work)?;
         attempt.has_taken_effect = true;
         Ok(progress)
@@ -139,32 +140,20 @@ impl Projection {
         tx.commit_offsets(&self.consumer)?;
         tx.commit().map(drop)
     }
-
-    /// The next step takes the same events again, as far as they are still this member's.
-    fn go_back(&mut self, records: &Records) {
-        let mut first: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
-        for record in records {
-            let place = TopicPartition::from((record.topic(), record.partition()));
-            first.entry(place).or_insert_with(|| record.offset());
-        }
-        for (place, offset) in first {
-            // One that was given to another member has its position there.
-            drop(self.consumer.seek(place, offset));
-        }
-    }
 }
 
-/// A step. One that ends without its effect, be it by a panic of `work`, goes back.
+/// A step. One that ends without its effect, be it by a panic of `work`, goes back: the next one takes the same events again, as far as
+/// they are still this member's.
 struct Attempt<'a> {
     projection: &'a mut Projection,
-    records: &'a Records,
+    polled: Vec<Polled>,
     has_taken_effect: bool,
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.has_taken_effect {
-            self.projection.go_back(self.records);
+            self.projection.consumer.go_back_to(&self.polled);
         }
     }
 }

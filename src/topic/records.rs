@@ -48,6 +48,10 @@ impl PartitionRecords {
         self.slices.iter().map(RecordSlice::len).sum()
     }
 
+    fn first_offset(&self) -> Option<Offset> {
+        self.slices.iter().find_map(|slice| slice.iter().next()).map(|record| record.offset)
+    }
+
     /// Where reading continues after them.
     pub(crate) fn next_offset(&self) -> Option<Offset> {
         self.slices.last().map(RecordSlice::next_offset)
@@ -72,6 +76,11 @@ impl Records {
     /// The partitions it has records of, each with the offset after its last record: what to commit when all is done.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         self.partitions.iter().filter_map(|records| Some((&records.place, records.next_offset()?)))
+    }
+
+    /// The partitions it has records of, each with the offset of its first record.
+    pub(crate) fn first_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
+        self.partitions.iter().filter_map(|records| Some((&records.place, records.first_offset()?)))
     }
 
     /// All records, partition by partition. Nothing is allocated.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{Durability, Error, Expected, Query, Record, Store, TopicConfig};
+use annals::{Durability, Error, Expected, Query, Record, RecordRef, Store, TopicConfig, Transaction};
 use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
 
 use super::common::{copy_dir, fast_dir};
@@ -334,4 +334,42 @@ fn a_snapshot_used_up_the_loss_of_a_sender() {
     let told = memory.flush();
     assert!(matches!(told, Err(Error::Lost { first: 1, last: 1, .. })), "{told:?}");
     memory.flush().unwrap();
+}
+
+/// Whoever goes back went to where it had read from, in a partition in which another member has gone on since.
+#[test]
+fn events_of_a_partition_that_came_back_during_a_step_took_effect_twice() {
+    for succeeds in [true, false] {
+        let dir = fast_dir();
+        let store = Store::open(dir.path()).unwrap();
+        let topic = store.create_topic("events", indexed().partitions(2)).unwrap();
+        store.create_topic("seen", TopicConfig::new()).unwrap();
+        for number in 0..20_u32 {
+            topic.append_to(number.to_be_bytes(), Expected::NoStream, &[Record::new()]).unwrap();
+        }
+        let send = |event: RecordRef<'_>, tx: &mut Transaction| {
+            tx.send(Record::to("seen").value(event.key().unwrap())).map(drop)
+        };
+        let mut first = store.projection("both", "events").unwrap();
+        let mut is_alone = true;
+        let step = first.step(WAIT, |event, tx| {
+            send(event, tx)?;
+            if std::mem::take(&mut is_alone) {
+                let mut second = store.projection("both", "events")?;
+                while second.lag()? > 0 {
+                    second.step(WAIT, send)?;
+                }
+            }
+            if succeeds { Ok(()) } else { Err(Error::InvalidArgument { reason: "not yet".to_owned() }) }
+        });
+        assert!(step.is_err(), "a partition was another member's in between");
+        while first.lag().unwrap() > 0 {
+            first.step(WAIT, send).unwrap();
+        }
+        let seen = store.topic("seen").unwrap().partition(0).unwrap();
+        let mut keys: Vec<_> =
+            seen.read(..).unwrap().into_iter().map(|record| record.unwrap().value.unwrap()).collect();
+        keys.sort();
+        assert_eq!(keys, (0..20_u32).map(|number| number.to_be_bytes().to_vec()).collect::<Vec<_>>());
+    }
 }

@@ -250,7 +250,7 @@ impl Gathered {
         let Sighted { span, offset, .. } = sighted;
         let (base_offset, next_offset) = (batch.header.base_offset, offset + 1);
         self.records += 1;
-        if let Some(open) = self.slices.last_mut().filter(|open| open.base_offset() == base_offset) {
+        if let Some(open) = self.slices.last_mut().filter(|open| open.is_of(base_offset, &batch.bytes)) {
             return open.push(span, next_offset);
         }
         let stored_bytes = batch.header.total_len();
@@ -381,5 +381,21 @@ impl ContentBackwards {
             Err(error) => self.sight.look_again(error)?,
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+impl ContentReader {
+    /// Fetches two records, the second one after `meanwhile`.
+    pub(in crate::log) fn fetch_two_around(&mut self, meanwhile: impl FnOnce()) -> Result<Vec<RecordSlice>> {
+        let mut gathered = Gathered::default();
+        if let Some(sighted) = self.next()? {
+            gathered.add(&self.sight, sighted);
+        }
+        meanwhile();
+        if let Some(sighted) = self.next()? {
+            gathered.add(&self.sight, sighted);
+        }
+        Ok(gathered.slices)
     }
 }

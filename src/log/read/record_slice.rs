@@ -52,9 +52,10 @@ impl RecordSlice {
         Self { base_offset, bytes, spans, next_offset, stored_bytes }
     }
 
-    /// The first offset of its batch.
-    pub(in crate::log) fn base_offset(&self) -> Offset {
-        self.base_offset
+    /// Whether its records lie in these very bytes, of the batch that begins at `base_offset`. One that was written again keeps that
+    /// offset, and has others.
+    pub(in crate::log) fn is_of(&self, base_offset: Offset, bytes: &RecordBytes) -> bool {
+        self.base_offset == base_offset && std::ptr::eq(self.bytes.get(), bytes.get())
     }
 
     /// One more record of the batch, which comes after those that it has.

@@ -4,7 +4,7 @@ use super::gate::Gated;
 use super::place::Place;
 use super::*;
 use crate::error::Error;
-use crate::types::{Condition, Expected};
+use crate::types::{Condition, Expected, Query};
 
 /// With a key index, of segments of a few records.
 fn with_keys(key_index: bool) -> LogConfig {
@@ -79,4 +79,27 @@ fn a_guard_that_goes_through_segments_without_an_index_holds_the_terms_of_one() 
     assert_eq!(index_files(&place), 0);
     let segments = in_memory(&log);
     assert!(segments <= 2, "{segments}: more than the active one, and one whose file cannot be written");
+}
+
+#[test]
+fn a_batch_that_was_written_again_during_a_fetch_gave_bytes_of_another_record() {
+    for (mode, codec) in [ReadMode::Mapped, ReadMode::Positional].into_iter().zip([Codec::None, Codec::Lz4]) {
+        let place = Place::new(mode);
+        let log = place.open();
+        log.set_config(LogConfig { compression: Compression::of(codec), ..with_keys(true) });
+        let tagged = |key, value| Record::new().key(key).value(value).header("tag", "x");
+        let events = [tagged("a", "first"), Record::new().key("gone").value("second"), tagged("b", "third")];
+        log.append(&events, &how(Durability::Os)).unwrap();
+        let selection = Arc::new(Selection::query(&Query::tag("x")));
+        let mut reader = ContentReader::new(&log, selection, (0, Offset::MAX));
+        let slices = reader
+            .fetch_two_around(|| {
+                log.erase(&|key| key == b"gone").unwrap();
+            })
+            .unwrap();
+        let read: Vec<_> = slices.iter().flat_map(RecordSlice::iter).collect();
+        let read: Vec<_> =
+            read.iter().map(|one| (one.offset, one.key.unwrap(), one.value.unwrap())).collect();
+        assert_eq!(read, [(0, &b"a"[..], &b"first"[..]), (2, &b"b"[..], &b"third"[..])]);
+    }
 }

@@ -295,7 +295,12 @@ pub(crate) fn remove_other(directory: &Directory, stamp: &KeyStamp) -> Result<()
     }
 }
 
-/// The name of a segment's key index.
+/// Whether anything has the name of a segment's key index, as far as that can be seen.
+pub(super) fn is_there(directory: &Directory, base: Offset) -> bool {
+    directory.open(&segment_file_name(base, SegmentFile::KeyIndex), OpenMode::Read).is_ok()
+}
+
+/// Removes a segment's key index.
 pub(super) fn remove(directory: &Directory, base: Offset) -> Result<()> {
     directory.remove_if_there(&segment_file_name(base, SegmentFile::KeyIndex))
 }

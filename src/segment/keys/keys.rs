@@ -14,6 +14,9 @@ use crate::segment::keys::making::{self, Walk};
 use crate::segment::keys::state::{Before, Part, State};
 use crate::types::Offset;
 
+/// So often a look finds a file wrong, however often that is made again: then the batches alone are asked.
+const MOST_WRONG: u32 = 3;
+
 /// Where the terms of one segment are.
 #[derive(Debug)]
 pub(crate) struct Keys {
@@ -23,6 +26,8 @@ pub(crate) struct Keys {
     stamp: RwLock<Option<KeyStamp>>,
     /// Held by whoever makes or reads what is not in memory.
     loading: Mutex<()>,
+    /// What has the name of its file was found wrong, and is there all the same. Set under `state`, taken back when a file was made.
+    is_distrusted: AtomicBool,
     /// The segment is no longer part of the log: nothing is held from here on. Set under `state`.
     has_left: AtomicBool,
 }
@@ -39,7 +44,8 @@ impl Keys {
     pub(in crate::segment) fn unknown(base: Offset, stamp: Option<KeyStamp>) -> Self {
         let state = State { before: Before::Unknown(stamp), growing: None };
         let (state, stamp) = (RwLock::new(state), RwLock::new(stamp));
-        Self { base, state, stamp, loading: Mutex::new(()), has_left: AtomicBool::new(false) }
+        let [is_distrusted, has_left] = [(); 2].map(|()| AtomicBool::new(false));
+        Self { base, state, stamp, loading: Mutex::new(()), is_distrusted, has_left }
     }
 
     /// Takes in a batch that was just written. Says how many terms are known of the segment then.
@@ -184,16 +190,15 @@ impl Keys {
         range: HitRange,
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
     ) -> Result<Vec<Hit>> {
-        loop {
-            let Some(state) = self.known(&range, (directory, mode, walk))? else {
-                return making::look_through(walk, hash, (self.base, &range));
-            };
+        for _ in 0..MOST_WRONG {
+            let Some(state) = self.known(&range, (directory, mode, walk))? else { break };
             match state.hits(hash, range) {
                 Ok(hits) => return Ok(hits),
                 Err(NoAnswer::Io(error)) => return Err(error),
                 Err(NoAnswer::Wrong) => self.distrust(&state.before, directory, walk),
             }
         }
+        making::look_through(walk, hash, (self.base, &range))
     }
 
     /// `None` where there is too much for memory, and no file can be made.
@@ -235,10 +240,11 @@ impl Keys {
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
     ) -> Result<Option<Before>> {
         if let Some(stamp) = stamp {
-            let opened = match KeyFile::open(directory, &stamp, mode)? {
+            let opened = match self.open(directory, &stamp, mode)? {
                 // As with the other indexes: what cannot be made is found out again, and that tells what is wrong.
                 None if until <= stamp.next_offset && making::make(directory, stamp, walk).is_ok() => {
-                    KeyFile::open(directory, &stamp, mode)?
+                    self.note_made();
+                    self.open(directory, &stamp, mode)?
                 }
                 opened => opened,
             };
@@ -250,6 +256,17 @@ impl Keys {
         Ok(made.map(|made| Before::Memory(Arc::new(RwLock::new(made)))))
     }
 
+    /// The file of the segment; none where that was found wrong.
+    fn open(&self, directory: &Directory, stamp: &KeyStamp, mode: ReadMode) -> Result<Option<KeyFile>> {
+        let is_distrusted = self.is_distrusted.load(Ordering::Acquire);
+        if is_distrusted { Ok(None) } else { KeyFile::open(directory, stamp, mode) }
+    }
+
+    /// Another file has the name by now.
+    fn note_made(&self) {
+        self.is_distrusted.store(false, Ordering::Release);
+    }
+
     /// The file that was asked is not what was written: it is made again, unless another one is there by now.
     fn distrust(&self, asked: &Before, directory: &Directory, walk: &dyn Walk) {
         let mut state = self.state.write();
@@ -258,8 +275,11 @@ impl Keys {
         {
             let stamp = *stamp;
             state.before = Before::Unknown(Some(stamp));
-            // Whatever becomes of that: nothing reads it before it was looked at again, and then it is found wrong.
             drop(walk.unless_left(&mut || file::remove(directory, self.base)));
+            // In a store that is only read, or on a disk that refuses it, it stays, and would be found wrong at every look.
+            if file::is_there(directory, self.base) {
+                self.is_distrusted.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -298,7 +318,10 @@ impl Keys {
                     return Ok(());
                 }
                 Look::Known(state) => match state.entries() {
-                    Ok(entries) => file::write_entries(directory, stamp, entries, walk)?,
+                    Ok(entries) => {
+                        file::write_entries(directory, stamp, entries, walk)?;
+                        self.note_made();
+                    }
                     Err(NoAnswer::Io(error)) => return Err(error),
                     Err(NoAnswer::Wrong) => {
                         drop(loading);
@@ -306,10 +329,13 @@ impl Keys {
                         continue;
                     }
                 },
-                Look::Unknown(..) if KeyFile::open(directory, &stamp, mode)?.is_some() => {}
-                Look::Unknown(..) => making::make(directory, stamp, walk)?,
+                Look::Unknown(..) if self.open(directory, &stamp, mode)?.is_some() => {}
+                Look::Unknown(..) => {
+                    making::make(directory, stamp, walk)?;
+                    self.note_made();
+                }
             }
-            if let Some(file) = KeyFile::open(directory, &stamp, mode)? {
+            if let Some(file) = self.open(directory, &stamp, mode)? {
                 let before = Before::File(Arc::new(file), stamp);
                 let mut state = self.state.write();
                 if !self.has_left.load(Ordering::Acquire) {

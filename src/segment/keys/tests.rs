@@ -22,6 +22,8 @@ struct Terms {
     most: usize,
     /// Whether files get their names.
     is_named: bool,
+    /// A file in which a bit is wrong whenever anything was written.
+    damaged: Option<std::path::PathBuf>,
 }
 
 impl Walk for Terms {
@@ -40,8 +42,23 @@ impl Walk for Terms {
     }
 
     fn unless_left(&self, write: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        if self.is_named { write() } else { Err(Error::StoreClosed { path: "elsewhere".into() }) }
+        if !self.is_named {
+            return Err(Error::StoreClosed { path: "elsewhere".into() });
+        }
+        write()?;
+        if let Some(path) = self.damaged.as_ref().filter(|path| path.exists()) {
+            damage(path);
+        }
+        Ok(())
     }
+}
+
+/// Its pages but the first.
+#[expect(clippy::disallowed_methods, reason = "files are damaged from outside")]
+fn damage(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[4096..].iter_mut().step_by(500).for_each(|byte| *byte ^= 1);
+    std::fs::write(path, bytes).unwrap();
 }
 
 fn hash(key: u32) -> TermHash {
@@ -54,7 +71,7 @@ fn terms(records: u32, most: usize) -> Terms {
     let entry = |number| KeyEntry { hash: hash(key(number)), relative_offset: number, position: number * 11 };
     let times = |number: u32| if number.is_multiple_of(7) { 2 } else { 1 };
     let entries = (0..records).flat_map(|number| std::iter::repeat_n(entry(number), times(number))).collect();
-    Terms { entries, most, is_named: true }
+    Terms { entries, most, is_named: true, damaged: None }
 }
 
 fn stamp(records: u32) -> KeyStamp {
@@ -142,4 +159,14 @@ fn where_neither_memory_nor_a_file_holds_the_terms_the_batches_are_asked() {
         assert_eq!(keys.in_memory(), 0);
         assert_eq!(place.files(), usize::from(is_named));
     }
+}
+
+#[test]
+fn an_index_that_was_damaged_as_often_as_it_was_made_had_a_look_go_on_for_ever() {
+    let (place, mut terms) = (Place::new(), terms(3000, 40));
+    terms.damaged = Some(place.directory.join(&segment_file_name(BASE, SegmentFile::KeyIndex)));
+    let keys = Keys::unknown(BASE, Some(stamp(3000)));
+    let how = (&place.directory, ReadMode::Positional, &terms as &dyn Walk);
+    let range = HitRange { from: BASE, until: BASE + 3000, take: Take::All };
+    assert_eq!(keys.hits(hash(4), range, how).unwrap(), expected(&terms, 4, &range));
 }

@@ -146,7 +146,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-projection-passes-over-what-has-failed",
         file: "src/stream/projection.rs",
-        good: "            self.projection.go_back(self.records);\n",
+        good: "            self.projection.consumer.go_back_to(&self.polled);\n",
         bad: "",
         caught_by: &[tests("streams", &["projections::a_failed_step"])],
     },
@@ -296,5 +296,26 @@ pub(super) const BUGS: &[Bug] = &[
         good: "is_none_or(|types| !types.is_empty())",
         bad: "is_none_or(|_| true)",
         caught_by: &[tests("streams", &["answers::a_query_for_no_type"])],
+    },
+    Bug {
+        name: "a-batch-written-again-is-the-same",
+        file: "src/log/read/record_slice.rs",
+        good: " && std::ptr::eq(self.bytes.get(), bytes.get())",
+        bad: " && !bytes.get().is_empty()",
+        caught_by: &[tests("lib", &["log::tests::keys::a_batch_that_was_written_again"])],
+    },
+    Bug {
+        name: "a-wrong-index-that-stays-is-asked-again",
+        file: "src/segment/keys/keys.rs",
+        good: "if file::is_there(directory, self.base) {",
+        bad: "if false && file::is_there(directory, self.base) {",
+        caught_by: &[tests("streams", &["damage::a_reader_of_a_wrong_index"])],
+    },
+    Bug {
+        name: "a-step-goes-back-behind-another-member",
+        file: "src/consumer/positions.rs",
+        good: "        self.auto_commit.note_change();\n        for Polled { partition, since, offset } in polled {",
+        bad: "        drop(self.follow_group());\n        for Polled { partition, offset, .. } in polled {\n            let since = &self.assigned.get(partition.topic_partition()).map_or(0, |one| one.since);",
+        caught_by: &[tests("streams", &["projections::events_of_a_partition_that_came_back"])],
     },
 ];
