@@ -39,6 +39,8 @@ pub(super) struct Assigned {
     set_to: Offset,
     /// From where to where it has handed out records that are not done, since then.
     handed_out: Option<(Offset, Offset)>,
+    /// Its position, and `handed_out`, before the last fetch.
+    before: (Offset, Option<(Offset, Offset)>),
     /// When the partition became this consumer's, or in a later life of the owner.
     looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
@@ -55,6 +57,7 @@ impl Assigned {
             done: 0,
             set_to: 0,
             handed_out: None,
+            before: (0, None),
             looked_up,
             is_new,
         }
@@ -133,12 +136,22 @@ impl Assigned {
         }
     }
 
+    /// What the last fetch has read is not handed out.
+    pub(super) fn take_back(&mut self) {
+        let (position, handed_out) = self.before;
+        self.handed_out = handed_out;
+        if let Some(reader) = &mut self.reader {
+            reader.seek(position);
+        }
+    }
+
     pub(super) fn fetch(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
         self.partition.log().check_open()?;
         let slices = self.fetch_in_range(limits, settings);
         let slices = slices.map_err(|error| self.partition.log().explain(error))?;
         let first = slices.iter().find_map(|slice| slice.iter().next());
         if let (Some(first), Some(position)) = (first, self.decided_position()) {
+            self.before.1 = self.handed_out;
             let from = self.handed_out.map_or(first.offset, |(from, _)| from.min(first.offset));
             self.handed_out = Some((from, position));
         }
@@ -146,14 +159,20 @@ impl Assigned {
     }
 
     fn fetch_in_range(&mut self, limits: FetchLimits, settings: &Settings) -> Result<Vec<RecordSlice>> {
-        match self.reader(settings)?.fetch(limits) {
+        let reader = self.reader(settings)?;
+        let position = reader.position();
+        let outcome = reader.fetch(limits);
+        self.before.0 = position;
+        match outcome {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
             Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
                 let offset = self.reset(settings.start_from, settings.isolation)?;
                 self.begin_at(offset);
                 let reader = self.reader(settings)?;
                 reader.seek(offset);
-                reader.fetch(limits)
+                let outcome = reader.fetch(limits);
+                self.before.0 = offset;
+                outcome
             }
             other => other,
         }

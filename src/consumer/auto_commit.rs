@@ -32,14 +32,18 @@ impl AutoCommit {
         self.has_changed = true;
     }
 
+    /// Whether something is to be committed, now or later.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.interval.is_some() && self.has_changed
+    }
+
     pub(super) fn is_due(&self) -> bool {
-        self.interval.is_some() && self.has_changed && self.next.has_passed()
+        self.is_wanted() && self.next.has_passed()
     }
 
     /// When a poll that waits is to commit.
     pub(super) fn due(&self) -> Option<Deadline> {
-        let is_wanted = self.interval.is_some() && self.has_changed;
-        is_wanted.then(|| self.retry.map_or(self.next, |retry| retry.max(self.next)))
+        self.is_wanted().then(|| self.retry.map_or(self.next, |retry| retry.max(self.next)))
     }
 
     /// Nothing is to be committed now that was to be.

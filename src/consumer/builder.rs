@@ -34,6 +34,9 @@ pub enum StartFrom {
     /// partition just then, which would have to be waited for: then they are handed out. One that came into being while the group had a member that
     /// was subscribed to the topic is read from its first record, whichever member is given it, as all of them were sent since: a partition
     /// that was [added](crate::Store::add_partitions), one of a topic that was deleted and created again.
+    ///
+    /// Each member looks for itself: where a rebalance gives a partition to another one before anything was committed for it, that begins at the end as it
+    /// is then, and what was sent in between is handed out to nobody. A commit after the first poll, though it found nothing, keeps the position.
     Latest,
     /// Nowhere: `poll` fails, also where the records at a position were deleted.
     Fail,
@@ -154,7 +157,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls handed out.
+    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls handed out; so do
+    /// `subscribe`, `assign` and `unsubscribe`, before they let partitions go.
     /// A commit that fails in a poll does not stop it: see [`auto_commit_failure`](Consumer::auto_commit_failure). Default:
     /// never.
     pub fn auto_commit(mut self, interval: Duration) -> Self {

@@ -296,6 +296,15 @@ impl Consumer {
         }
     }
 
+    /// The same before its partitions are let go: nobody commits for them any more. Where a transaction holds the offsets it is the transaction's to
+    /// commit.
+    pub(super) fn commit_before_they_go(&mut self) {
+        if self.auto_commit.is_wanted() && !self.endings.is_claimed() {
+            let outcome = self.commit_automatically();
+            self.auto_commit.note(outcome);
+        }
+    }
+
     /// Partitions that the group has given away meanwhile are the new owner's to commit. Returns why others were left out.
     pub(super) fn commit_automatically(&mut self) -> Result<Option<Error>> {
         self.commit_positions(CommitKind::Automatic)

@@ -55,6 +55,8 @@ pub struct Consumer {
     pub(super) assigned: BTreeMap<TopicPartition, Assigned>,
     /// The partition at which the next poll begins, so that one that is busy, or fails, does not starve the others.
     pub(super) next: Option<TopicPartition>,
+    /// The partition whose look has panicked last, until one does not. A poll that has something to hand out does not look at it.
+    pub(super) panicked: Option<TopicPartition>,
     pub(super) auto_commit: AutoCommit,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
@@ -95,6 +97,7 @@ impl Consumer {
             role: Role::Idle,
             assigned: BTreeMap::new(),
             next: None,
+            panicked: None,
             auto_commit,
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),
@@ -107,7 +110,8 @@ impl Consumer {
         &self.member
     }
 
-    /// Joins the group as a reader of these topics, instead of any it read before. The partitions are shared out at once.
+    /// Joins the group as a reader of these topics, instead of any it read before. The partitions are shared out at once. What
+    /// [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first.
     ///
     /// # Errors
     /// [`InvalidConfig`](Error::InvalidConfig) without a group, [`UnknownTopic`](Error::UnknownTopic): nothing changes. In a process that does not own
@@ -124,6 +128,7 @@ impl Consumer {
         self.topics.check_open()?;
         let topics: Vec<Arc<str>> = topics.into_iter().map(Into::into).collect();
         topics.iter().try_for_each(|topic| self.topics.get(topic).map(drop))?;
+        self.commit_before_they_go();
         if self.role == Role::SelfAssigned {
             self.drop_all();
         }
@@ -137,7 +142,7 @@ impl Consumer {
     }
 
     /// Reads these partitions, whatever others read, in place of those it read before. Leaves the group as a reader; commits
-    /// still go to it, unchecked.
+    /// still go to it, unchecked. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition), and in a process that does not own the store what keeps it from
@@ -150,22 +155,28 @@ impl Consumer {
             let partition = self.topics.get(place.topic())?.partition(place.partition())?;
             partitions.push(Owned { partition, since: 0, is_new: false });
         }
+        // Before it is seen where to begin: one of them may be among those that it reads now.
+        self.commit_before_they_go();
         let found = self.look_up(partitions)?;
         if let Some(unseen) = found.iter().find_map(|(_, found)| found.committed.as_ref().err()) {
             return Err(unseen.clone());
         }
         self.leave_group();
+        self.deleted.clear();
         self.role = Role::SelfAssigned;
         self.take(found);
         Ok(())
     }
 
-    /// Reads nothing any more, and leaves the group.
+    /// Reads nothing any more, and leaves the group. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first:
+    /// [`auto_commit_failure`](Self::auto_commit_failure) says why it was not.
     pub fn unsubscribe(&mut self) {
         if !self.process.is_current() {
             return;
         }
+        self.commit_before_they_go();
         self.leave_group();
+        self.deleted.clear();
         self.role = Role::Idle;
         self.drop_all();
     }

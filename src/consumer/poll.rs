@@ -8,9 +8,29 @@ use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 #[cfg(feature = "metrics")]
 use crate::io::Stopwatch;
-use crate::log::Patience;
+use crate::io::undone_by_panic;
+use crate::log::{FetchLimits, Patience, RecordSlice};
 use crate::topic::{PartitionRecords, Records};
 use crate::types::TopicPartition;
+
+/// What a look at the partitions in turn has come to.
+#[derive(Default)]
+struct Round {
+    fetched: Vec<PartitionRecords>,
+    records: usize,
+    bytes: usize,
+    /// The partition that is being looked at.
+    asked: Option<TopicPartition>,
+}
+
+impl Round {
+    fn take_in(&mut self, place: TopicPartition, slices: Vec<RecordSlice>) {
+        self.bytes += slices.iter().map(RecordSlice::stored_bytes).sum::<usize>();
+        let part = PartitionRecords::new(place, slices);
+        self.records += part.len();
+        self.fetched.push(part);
+    }
+}
 
 impl Consumer {
     /// Records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
@@ -20,7 +40,8 @@ impl Consumer {
     ///
     /// Records of one partition come in the order of their offsets. What was handed out counts as read: the next poll
     /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. One that fails is in no
-    /// other's way: its error is reported, and the next polls hand out what the others have before it is reported again.
+    /// other's way: its error is reported, and the next polls hand out what the others have before it is reported again. So it is where a
+    /// clock or a file system of the program's own panics: the panic goes on, and what the poll had read by then was not handed out.
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until a [`seek`](Self::seek) to its `resume_at` passes it over.
@@ -67,8 +88,6 @@ impl Consumer {
         if !records.is_empty() {
             #[cfg(feature = "metrics")]
             self.topics.figures().poll.note(watch.elapsed());
-            #[cfg(feature = "tracing")]
-            tracing::Span::current().record("messaging.batch.message_count", records.len());
             self.auto_commit.note_change();
             return Ok(Some(records));
         }
@@ -90,38 +109,48 @@ impl Consumer {
     }
 
     fn fetch(&mut self) -> Result<Records> {
-        let first = self.next.take();
-        let ahead = self.assigned.keys().filter(|place| first.as_ref().is_none_or(|first| *place >= first));
-        let before = self.assigned.keys().filter(|place| first.as_ref().is_some_and(|first| *place < first));
-        let order: Vec<_> = ahead.chain(before).cloned().collect();
-        let mut fetched = Vec::new();
-        let (mut records, mut bytes) = (0, 0);
-        for place in order {
-            let limits = self.settings.limits(records, bytes);
-            if limits.max_records == 0 || limits.max_bytes == 0 {
+        let mut round = Round::default();
+        let work = |(consumer, round): &mut (&mut Self, &mut Round)| consumer.go_round(round);
+        undone_by_panic((self, &mut round), work, |(consumer, round)| consumer.take_back(round))?;
+        Ok(Records::new(round.fetched))
+    }
+
+    /// A file system or a clock of the program's own has panicked: nothing of the round is handed out. The others come first at the next
+    /// poll.
+    fn take_back(&mut self, round: &mut Round) {
+        for place in round.fetched.iter().map(PartitionRecords::topic_partition) {
+            if let Some(assigned) = self.assigned.get_mut(place) {
+                assigned.take_back();
+            }
+        }
+        if let Some(place) = round.asked.take() {
+            self.next = self.after(&place);
+            self.panicked = Some(place);
+        }
+    }
+
+    fn go_round(&mut self, round: &mut Round) -> Result<()> {
+        for place in self.in_turn() {
+            let limits = self.settings.limits(round.records, round.bytes);
+            // What panics whenever it is looked at would keep from being handed out what others have.
+            let may_panic = !round.fetched.is_empty() && self.panicked.as_ref() == Some(&place);
+            if limits.max_records == 0 || limits.max_bytes == 0 || may_panic {
                 self.next = Some(place);
                 break;
             }
             if self.assigned.get(&place).is_none_or(|one| one.flow != Flow::Running) {
                 continue;
             }
-            let settled = self.settle(&place);
-            let Some(assigned) = self.assigned.get_mut(&place) else { continue };
-            let was_decided = assigned.decided_position().is_some();
-            let outcome = settled.and_then(|()| assigned.fetch(limits, &self.settings));
-            if !was_decided {
-                self.auto_commit.note_change();
+            let outcome = self.ask(round.asked.insert(place), limits);
+            let Some(place) = round.asked.take() else { continue };
+            if self.panicked.as_ref() == Some(&place) {
+                self.panicked = None;
             }
             match outcome {
                 Ok(slices) if slices.is_empty() => {}
-                Ok(slices) => {
-                    bytes += slices.iter().map(crate::log::RecordSlice::stored_bytes).sum::<usize>();
-                    let part = PartitionRecords::new(place, slices);
-                    records += part.len();
-                    fetched.push(part);
-                }
+                Ok(slices) => round.take_in(place, slices),
                 // The others come first at the next poll.
-                Err(error) if fetched.is_empty() => {
+                Err(error) if round.fetched.is_empty() => {
                     self.next = self.after(&place);
                     self.note_deleted(&error);
                     return Err(error);
@@ -133,7 +162,30 @@ impl Consumer {
                 }
             }
         }
-        Ok(Records::new(fetched))
+        #[cfg(feature = "tracing")]
+        if round.records > 0 {
+            tracing::Span::current().record("messaging.batch.message_count", round.records);
+        }
+        Ok(())
+    }
+
+    /// The partitions, that whose turn it is first.
+    fn in_turn(&mut self) -> Vec<TopicPartition> {
+        let first = self.next.take();
+        let ahead = self.assigned.keys().filter(|place| first.as_ref().is_none_or(|first| *place >= first));
+        let before = self.assigned.keys().filter(|place| first.as_ref().is_some_and(|first| *place < first));
+        ahead.chain(before).cloned().collect()
+    }
+
+    fn ask(&mut self, place: &TopicPartition, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let settled = self.settle(place);
+        let Some(assigned) = self.assigned.get_mut(place) else { return Ok(Vec::new()) };
+        let was_decided = assigned.decided_position().is_some();
+        let outcome = settled.and_then(|()| assigned.fetch(limits, &self.settings));
+        if !was_decided {
+            self.auto_commit.note_change();
+        }
+        outcome
     }
 
     /// The partition that is next in turn.

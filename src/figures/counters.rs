@@ -43,6 +43,8 @@ pub(crate) struct Figures {
     pub(crate) removed_bytes: Counter,
     pub(crate) compacted_records: Counter,
     pub(crate) compacted_bytes: Counter,
+    /// How often files of segments, or of deleted topics, were taken off the disk.
+    pub(crate) removals: Counter,
     pub(crate) rebalances: Counter,
     pub(crate) skipped_offsets: Counter,
     /// Of partitions that were deleted.

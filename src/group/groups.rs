@@ -318,21 +318,26 @@ impl Groups {
         };
         let gone = committed.of_topic(topic).filter(|(_, _, commit)| Some(commit.topic_id) != there);
         let mut may_return = false;
-        let changes: Vec<_> = gone
+        let mut changes: Vec<_> = gone
             .map(|(group, place, commit)| {
                 may_return |= !commit.names_id;
                 Change { group: Arc::clone(group), place: place.clone(), commit: None }
             })
             .collect();
-        let outcome = caught(|| self.write(&mut committed, changes.clone()));
+        let mut outcome = caught(|| self.write(&mut committed, changes.clone()));
         changes.iter().for_each(|change| committed.set(&change.group, &change.place, None));
-        drop(committed);
         if !may_return {
             return Ok(());
         }
-        let outcome = outcome.and_then(|()| caught(|| self.ledger.sync()));
+        if outcome.is_ok() {
+            drop(committed);
+            outcome = caught(|| self.ledger.sync());
+            committed = self.committed.lock();
+        }
         if outcome.is_err() {
-            // The next commit writes it first, and so does whoever makes a topic.
+            // The next commit writes it first, and so does whoever makes a topic. Nobody commits before that is said: behind a newer commit it
+            // would take that back.
+            changes.retain(|change| committed.of(&change.group, &change.place).is_none());
             self.owed.lock().extend(changes);
             self.cannot_wait.store(true, Ordering::Release);
         }

@@ -22,6 +22,7 @@ use crate::live::{Guest, Locks};
 use crate::locks::{Mutex, MutexGuard};
 use crate::topic::{Partition, Replay};
 use crate::types::{Durability, Offset};
+use crate::upkeep::Otherwise;
 
 /// From so many bytes on whoever commits asks the owner to fold: some 2,500 commits.
 const FOLD_FROM_BYTES: usize = 256 << 10;
@@ -131,11 +132,13 @@ impl Groups {
         if !spool.try_lock_group(group)? {
             return Err(Error::GroupInUse { group: group.to_owned() });
         }
-        let seen = match spool.role {
-            SpoolRole::Owner => self.fold_for(group),
-            SpoolRole::Guest => self.look(),
-        };
-        seen.inspect_err(|_| spool.unlock_group(group))
+        let unlock = Otherwise::new(|| spool.unlock_group(group));
+        match spool.role {
+            SpoolRole::Owner => self.fold_for(group)?,
+            SpoolRole::Guest => self.look()?,
+        }
+        unlock.went_well();
+        Ok(())
     }
 
     /// The last consumer of the group here is gone.

@@ -37,6 +37,24 @@ pub(crate) fn in_drop_each<T>(parts: impl IntoIterator<Item = T>, mut work: impl
     }
 }
 
+/// Runs `work`. Where that panics `undo` is done to what it was at work on, and then the panic goes on.
+pub(crate) fn undone_by_panic<S, T>(
+    mut of: S,
+    work: impl FnOnce(&mut S) -> T,
+    undo: impl FnOnce(&mut S),
+) -> T {
+    match catch_unwind(AssertUnwindSafe(|| work(&mut of))) {
+        Ok(done) => done,
+        Err(panic) => {
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| undo(&mut of))) {
+                // Its drop is code of the program, too, and may panic again.
+                std::mem::forget(again);
+            }
+            resume_unwind(panic)
+        }
+    }
+}
+
 fn message(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -38,7 +38,7 @@ mod threads;
 mod ticks;
 mod view;
 
-pub(crate) use caught::{caught, in_drop, in_drop_each};
+pub(crate) use caught::{caught, in_drop, in_drop_each, undone_by_panic};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub(crate) use clock::{Deadline, Stopwatch, pause};
 pub(crate) use descriptors::{descriptor_limit, most_held};

@@ -63,12 +63,18 @@ impl Directory {
         self.open(&temporary, OpenMode::CreateNew)
     }
 
-    /// Writes and syncs a file under a temporary name.
+    /// Writes and syncs a file under a temporary name. Where it has no room it gives back what it has taken.
     pub(crate) fn prepare(&self, name: &str, bytes: &[u8]) -> Result<File> {
         let file = self.begin(name)?;
-        file.write_at(bytes, 0)?;
-        file.sync()?;
-        Ok(file)
+        match file.write_at(bytes, 0).and_then(|()| file.sync()) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                if error.is_disk_full() {
+                    drop(self.remove_if_there(&format!("{name}{NEW}")));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Renames a prepared file over `name`: the old file stands there or the new one, whole, and after a sync of the names the new

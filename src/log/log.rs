@@ -11,6 +11,7 @@ use crate::live::OwnSlot;
 use crate::locks::{
     AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, MutexGuard, OnceLock, Ordering, RwLock,
 };
+use crate::log::compaction::Wanting;
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
@@ -51,6 +52,8 @@ pub(crate) struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     /// Held by whoever rewrites sealed segments, all the time that takes. Appends do not need it.
     pub(super) rewriting: Mutex<()>,
+    /// What the last compaction had no room for.
+    pub(super) wanting: Wanting,
     /// Held by whoever removes files of segments that left the log.
     pub(super) removing: Mutex<()>,
     /// Held by whoever takes the oldest out to make room for records, from the look at them on, and by all who append where that

@@ -230,8 +230,10 @@ impl Shared {
                     record.partition_number().or_else(|| self.settings.partitioner.partition(record, count));
                 own.filter(|own| *own != number)
             };
-            let is_sure = count == 1 && records.iter().all(|record| record.partition_number().is_none());
-            if !is_sure && let Some(other) = records.iter().find_map(elsewhere) {
+            // The first was asked about: a partitioner may answer otherwise the next time.
+            let others = records.get(1..).unwrap_or_default();
+            let is_sure = count == 1 && others.iter().all(|record| record.partition_number().is_none());
+            if !is_sure && let Some(other) = others.iter().find_map(elsewhere) {
                 let why =
                     format!("the batch is for partition {number}, one of its records for partition {other}");
                 return Err(Error::invalid(why));

@@ -24,6 +24,8 @@ pub(crate) struct SegmentConfig {
     pub(crate) max_index_bytes: u32,
 }
 
+/// Where less is free no index files are written.
+const SPARED: u64 = 64 * 1024;
 /// Terms of records that one segment holds in memory at most, a batch's apart.
 pub(in crate::segment) const MOST_TERMS: usize = 1 << 20;
 
@@ -248,8 +250,11 @@ impl ActiveSegment {
         self.allocated = self.tally.bytes;
         self.file.sync().map_err(WriteFailure::Stuck)?;
         let index = self.segment.finished_index().unwrap_or_else(|| SparseIndex::new(self.base(), 0));
-        // Indexes are hints; without them the next reader walks the batch headers.
-        drop(index_file::write(self.segment.log().directory(), self.base(), &index));
+        // Indexes are hints; without them the next reader walks the batch headers. The last room there is is for what is none.
+        let directory = self.segment.log().directory();
+        if directory.check_space(SPARED).is_ok() {
+            drop(index_file::write(directory, self.base(), &index));
+        }
         let entries = self.segment.aborted().map_err(WriteFailure::Undone)?.unwrap_or_default();
         let summary = summarize(&self.tally, &index);
         Ok(with_aborted(self.segment.log().directory(), summary, &entries))

@@ -22,7 +22,8 @@ pub(crate) struct NewSegment {
     buffer: Vec<u8>,
     tally: Tally,
     index: SparseIndex,
-    is_scarce: bool,
+    /// So much room is not taken; `None` where nobody looks.
+    left_free: Option<u64>,
     most_bytes: u64,
 }
 
@@ -48,7 +49,7 @@ impl NewSegment {
             buffer: Vec::new(),
             tally,
             index,
-            is_scarce: false,
+            left_free: None,
             most_bytes: MOST_BYTES,
         })
     }
@@ -71,9 +72,9 @@ impl NewSegment {
         if self.buffer.len() >= CHUNK { self.write_out() } else { Ok(()) }
     }
 
-    /// The disk has less room than there could be to write: it is looked for before each write.
-    pub(crate) fn where_room_is_scarce(self) -> Self {
-        Self { is_scarce: true, ..self }
+    /// Before each write it is looked whether so much stays free beside it.
+    pub(crate) fn leaving_free(self, bytes: u64) -> Self {
+        Self { left_free: Some(bytes), ..self }
     }
 
     pub(crate) fn of_at_most(self, most_bytes: u64) -> Self {
@@ -81,8 +82,8 @@ impl NewSegment {
     }
 
     fn write_out(&mut self) -> Result<()> {
-        if self.is_scarce {
-            self.directory.check_space(self.buffer.len() as u64)?;
+        if let Some(left_free) = self.left_free {
+            self.directory.check_space((self.buffer.len() as u64).saturating_add(left_free))?;
         }
         self.file.write_at(&self.buffer, self.tally.bytes - self.buffer.len() as u64)?;
         self.buffer.clear();

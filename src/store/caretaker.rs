@@ -45,7 +45,10 @@ impl Caretaker {
         let dropped = caught(|| self.holds.drop_all_moved());
         let mut first = tidied.and(run).and(dropped).and(self.fold_groups()).and(self.fold_queues());
         first = first.and(self.remove_leftovers());
-        self.topics.show_rest();
+        first = first.and(caught(|| {
+            self.topics.show_rest();
+            Ok(())
+        }));
         for topic in self.topics.all() {
             let kept = self.keep_ids(&topic);
             first = first.and(kept.given_up());
@@ -155,7 +158,8 @@ impl Caretaker {
             // Retention says why.
             Upkeep::Compaction if kept.of(partition.number()).is_err() => Ok(Done::Waits),
             Upkeep::Compaction => {
-                if !self.failures.may_try(&Failing::upkeep(partition.topic_partition(), upkeep)) {
+                let failing = Failing::upkeep(partition.topic_partition(), upkeep);
+                if !self.failures.may_try(&failing) && !log.may_have_room() {
                     return Ok(Done::Waits);
                 }
                 let compact = || topic.compaction_of(partition, Effort::WhenDue);

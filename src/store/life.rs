@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 
 use crate::error::{Error, Result};
-use crate::io::{DirectoryLock, Process, caught};
+use crate::io::{DirectoryLock, Process, caught, in_drop_each};
 use crate::locks::{Condvar, Mutex};
 
 /// Where a store is in its life.
@@ -50,7 +50,15 @@ struct Released {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        drop(self.lock.take());
+        let parts: [fn(&mut Self); 2] = [|lease| drop(lease.lock.take()), Self::tell];
+        // Who waits for the second is not to wait for ever where the first panics.
+        in_drop_each(parts, |part| part(self));
+    }
+}
+
+impl Lease {
+    /// The lock is given back, or nobody can do that any more.
+    fn tell(&mut self) {
         if !self.process.may_unlock() {
             // Nobody waits in a child, and the lock may be held by a thread that it does not have.
             return;
@@ -201,5 +209,39 @@ impl Life {
         while !*is_released {
             self.released.changed.wait(&mut is_released);
         }
+    }
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+#[expect(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "what panics is what is tested, on a thread that may wait for ever"
+)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct PanicsInItsDrop;
+
+    impl Drop for PanicsInItsDrop {
+        fn drop(&mut self) {
+            panic!("the lock of the program's own file system");
+        }
+    }
+
+    #[test]
+    fn a_close_after_one_in_which_the_directory_s_lock_panicked_waited_for_ever() {
+        let lock = DirectoryLock::Held(Box::new(PanicsInItsDrop));
+        let life = Arc::new(Life::new(Path::new("/store"), lock));
+        let first = catch_unwind(AssertUnwindSafe(|| life.close(|| Ok(()))));
+        assert!(first.is_err(), "whose thread it is has the panic");
+        let (sender, over) = mpsc::channel();
+        std::thread::spawn(move || sender.send(life.close(|| Ok(()))));
+        let second = over.recv_timeout(Duration::from_secs(20));
+        assert!(matches!(second, Ok(Ok(()))), "{second:?}");
     }
 }

@@ -133,6 +133,7 @@ impl Topics {
             let identity = Identity { partition, ..topic };
             outcome = outcome.and(remove_deleted(&directory, identity, partition < others));
         }
+        self.figures().removals.add(1);
         outcome.and(self.root.sync())
     }
 }

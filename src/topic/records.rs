@@ -40,6 +40,10 @@ impl PartitionRecords {
         Self { place, slices }
     }
 
+    pub(crate) fn topic_partition(&self) -> &TopicPartition {
+        &self.place
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slices.iter().map(RecordSlice::len).sum()
     }

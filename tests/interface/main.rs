@@ -17,6 +17,8 @@ mod limits;
 mod open_cost;
 mod producer;
 mod retention;
+#[cfg(test)]
+mod small_disk;
 mod threads;
 mod timeouts;
 mod transactions;

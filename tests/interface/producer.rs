@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use annals::io::{Clock, ManualClock};
 use annals::{Durability, Error, Offset, Partition, Record, Store, TimestampType, TopicConfig, WhenFull};
 
+use crate::common::{TOPIC, by_hand, fast_dir};
+
 #[test]
 fn partitions_added_later_are_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -136,4 +138,27 @@ fn a_read_from_the_start_was_out_of_range_where_the_start_moved_between_two_look
     let start = partition.start();
     assert!(start > 0);
     assert_eq!(offsets, (start..10).collect::<Vec<_>>());
+}
+
+/// Gives each record that it is asked about the next partition.
+#[derive(Debug, Default)]
+struct InTurn(std::sync::atomic::AtomicU32);
+
+impl annals::Partitioner for InTurn {
+    fn partition(&self, _record: &Record<'_>, partitions: u32) -> Option<u32> {
+        Some(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % partitions)
+    }
+}
+
+#[test]
+fn a_batch_of_one_record_was_refused_where_a_partitioner_takes_turns() {
+    let dir = fast_dir();
+    let store = by_hand(dir.path()).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new().partitions(3)).unwrap();
+    let producer = store.producer_builder().partitioner(InTurn::default()).build().unwrap();
+    for expected in [0, 1, 2, 0] {
+        assert_eq!(producer.send_batch(&[Record::to(TOPIC).value("x")]).unwrap().partition, expected);
+    }
+    let two = [Record::to(TOPIC).value("x"), Record::to(TOPIC).value("y")];
+    assert!(producer.send_batch(&two).is_err(), "they are for two partitions");
 }

@@ -1,5 +1,6 @@
 //! When the owner takes over what groups in other processes have committed, and what it says where it cannot.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,7 +11,8 @@ use annals::{Durability, Record, Store, StoreBuilder, StoreReader, TopicConfig};
 use crate::common::{by_hand, fast_dir, now};
 use crate::groups::committed;
 use crate::hooked::Hooked;
-use crate::world::{ORDERS, attach, fill, make_room, wait_for};
+use crate::world::{ORDERS, attach, failing, fill, make_room, wait_for};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -161,4 +163,29 @@ fn each_commit_elsewhere_had_the_directory_listed_while_none_could_be_taken_over
     }
     let (lists, seconds) = (lists.load(Ordering::Relaxed), started.elapsed().as_secs() as usize);
     assert!(lists <= seconds + 2, "{lists} in {seconds} s");
+}
+
+/// What its first consumer there looks at has panicked: the program's own file system has.
+#[test]
+fn a_group_whose_taking_panicked_was_kept_by_a_process_without_a_consumer_of_it() {
+    const LOOKS: [Call; 4] = [Call::Open, Call::Len, Call::Read, Call::Map];
+    let mut panicked = 0;
+    for nth in 0..6 {
+        let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+        let builder = by_hand(dir.path()).file_system(failing(&files));
+        let store = builder.open().unwrap();
+        store.ensure_topic(ORDERS, TopicConfig::new()).unwrap();
+        store.producer().send(Record::to(ORDERS).value("x")).unwrap();
+        let reader = attach(dir.path());
+        let mut billing = reader.consumer("billing").unwrap();
+        billing.assign([(ORDERS, 0)]).unwrap();
+        billing.commit_offsets([((ORDERS, 0).into(), 1)]).unwrap();
+        drop(billing);
+        files.fail(&LOOKS, "annals.spool", (nth, Times::Once), Fault::Panic);
+        panicked +=
+            usize::from(catch_unwind(AssertUnwindSafe(|| store.consumer("billing").map(drop))).is_err());
+        files.heal();
+        drop(reader.consumer("billing").unwrap_or_else(|error| panic!("after call {nth}: {error}")));
+    }
+    assert!(panicked > 0, "none has panicked");
 }

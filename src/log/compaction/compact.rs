@@ -13,6 +13,7 @@ use crate::log::compaction::markers::Markers;
 use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};
 use crate::log::compaction::rewrite::{Expander, Rewrite, Rewriter, Source};
+use crate::log::compaction::room::Lack;
 use crate::log::compaction::sieve::LastOfKey;
 use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
@@ -48,6 +49,16 @@ enum Cleaned {
     Overtaken,
     /// What stays does not fit one segment.
     TooLarge,
+    /// What stays does not fit the disk.
+    NoRoom(Lack),
+}
+
+/// What a pass over a log came to.
+struct Passed {
+    /// How far the log is compacted.
+    covered: Offset,
+    /// Some of it had no room.
+    lack: Option<Lack>,
 }
 
 /// One pass over a log.
@@ -90,7 +101,8 @@ impl Log {
     }
 
     /// Keeps the last record of each key, and tombstones for a while after the first compaction that met them. Others
-    /// append and read meanwhile. After an error every segment is as it was before or as it should be after.
+    /// append and read meanwhile. After an error every segment is as it was before or as it should be after. Where some of them have no
+    /// room for what stays, the others are done first, and those again where that has made some.
     ///
     /// `ask` says how, and is asked again whenever the log was given other settings: nothing is put in the place of anything
     /// by settings that have been replaced. `None` ends it.
@@ -103,7 +115,8 @@ impl Log {
         self.check_going_on()?;
         let watch = Stopwatch::start();
         let mut report = CompactionReport::new(self.topic_partition.clone());
-        let (mut is_prepared, mut through) = (false, None);
+        let (mut is_prepared, mut through, mut lack) = (false, None, None);
+        self.note_wanting(None);
         loop {
             // In this order: settings that are replaced after the answer are noticed.
             let settings = self.config();
@@ -115,17 +128,23 @@ impl Log {
             report.rounds += 1;
             // What is sealed while it is at work is the next one's: else it had no end where others send.
             let through = *through.get_or_insert(snapshot.dirt.until);
-            let covered = self.run_round(&snapshot, &config, &mut report)?;
+            let before = report.freed();
+            let Passed { covered, lack: lacks } = self.run_round(&snapshot, &config, &mut report)?;
+            if lacks.is_some() && report.freed() > before {
+                continue;
+            }
+            lack = lacks;
             // Other settings may do what these could not.
             let is_stuck =
                 covered <= snapshot.cleaned_until && Arc::ptr_eq(&snapshot.settings, &self.config());
-            if covered >= through.min(snapshot.dirt.until) || is_stuck {
+            if covered >= through.min(snapshot.dirt.until) || is_stuck || lack.is_some() {
                 break;
             }
         }
         report.cleaned_until = self.cleaned_until()?;
         self.note_compacted(&report, watch.elapsed());
-        Ok(report)
+        self.note_wanting(lack.as_ref());
+        lack.map_or(Ok(report), |lack| Err(lack.error))
     }
 
     fn prepare_to_compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<()> {
@@ -200,13 +219,13 @@ impl Log {
     }
 
     /// One pass over the log: learns the last offset of as many keys as the memory holds, from where the pass before ended,
-    /// then rewrites everything below. Returns how far that was.
+    /// then rewrites everything below. Of what has no room, as much is tried as takes none: in vain it writes a group once, and a segment.
     fn run_round(
         &self,
         at: &Snapshot,
         config: &CompactionConfig,
         report: &mut CompactionReport,
-    ) -> Result<Offset> {
+    ) -> Result<Passed> {
         let Round { map, covered } = self.learn(at, config)?;
         let (markers, is_behind_uncleaned) = (Markers::default(), Cell::new(false));
         let sieve = LastOfKey {
@@ -231,6 +250,7 @@ impl Log {
         let mut horizons = Vec::new();
         // Where the first one begins that stays as it was.
         let mut uncleaned: Option<Offset> = None;
+        let mut lack: Option<Lack> = None;
         let mut ranges = VecDeque::from(runs(&segments, &self.run_limits()));
         while let Some(range) = ranges.pop_front() {
             let run = at.sources.get(range.clone()).unwrap_or_default();
@@ -254,6 +274,22 @@ impl Log {
                     markers.skip();
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));
                 }
+                // Each of them takes less, and what nothing is left of takes none.
+                Cleaned::NoRoom(lacks) if run.len() > 1 => {
+                    if lacks.was_written {
+                        markers.skip();
+                    }
+                    range.rev().for_each(|at| ranges.push_front(at..at + 1));
+                }
+                Cleaned::NoRoom(lacks) => {
+                    uncleaned = uncleaned.or(run.first().map(|source| source.summary.base));
+                    is_behind_uncleaned.set(true);
+                    markers.skip();
+                    if lacks.was_written {
+                        ranges.clear();
+                    }
+                    lack = Some(Lack::both(lack, lacks));
+                }
                 Cleaned::Overtaken | Cleaned::TooLarge => {
                     uncleaned = uncleaned.or(run.first().map(|source| source.summary.base));
                     // What it holds may be what a later tombstone, or a later marker, is about.
@@ -265,7 +301,7 @@ impl Log {
         // What was not cleaned needs, when it is, every key that has come since.
         let covered = uncleaned.map_or(covered, |base| covered.min(base).max(at.cleaned_until));
         self.note_cleaned(covered, &horizons)?;
-        Ok(covered)
+        Ok(Passed { covered, lack })
     }
 
     /// Puts what stays of a run in its place.
@@ -282,14 +318,19 @@ impl Log {
         };
         match rewritten {
             Rewrite::TooLarge => return Ok(Cleaned::TooLarge),
+            Rewrite::NoRoom(lack) => return Ok(Cleaned::NoRoom(lack)),
             Rewrite::Unchanged { delete_horizon } => {
                 let noted = |source: &Source| NewHorizon { of: source.summary, delete_horizon };
                 horizons.extend(run.iter().map(noted));
             }
             Rewrite::Changed(replacement) => {
                 let after = replacement.new.as_ref().map(|new| new.summary);
-                if self.swap(run, replacement.new, Some(&at.settings))? == Swap::Overtaken {
-                    return Ok(Cleaned::Overtaken);
+                match self.swap(run, replacement.new, Some(&at.settings)) {
+                    Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
+                        return Ok(Cleaned::NoRoom(Lack::in_vain(error)));
+                    }
+                    Ok(Swap::Overtaken) => return Ok(Cleaned::Overtaken),
+                    swapped => drop(swapped?),
                 }
                 report.removed_records += replacement.removed_records;
                 report.add(run, after.as_ref());

@@ -98,4 +98,9 @@ impl CompactionReport {
             removed_records: 0,
         }
     }
+
+    /// Bytes that it has made room for.
+    pub(super) fn freed(&self) -> u64 {
+        self.bytes_before.saturating_sub(self.bytes_after)
+    }
 }

@@ -162,17 +162,20 @@ impl Log {
                 Err(_) if self.has_left(&run) => continue,
                 rewritten => rewritten?,
             };
-            if let Rewrite::TooLarge = rewritten {
-                let limit = u64::from(i32::MAX.unsigned_abs());
-                return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
-            }
-            if let Rewrite::Changed(replacement) = rewritten {
-                let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
-                if self.swap(&run, replacement.new, part.settings)? == Swap::Done {
-                    report.records += replacement.removed_records;
-                    report.segments += 1;
-                    report.bytes += before.saturating_sub(after);
+            let replacement = match rewritten {
+                Rewrite::Unchanged { .. } => continue,
+                Rewrite::TooLarge => {
+                    let limit = u64::from(i32::MAX.unsigned_abs());
+                    return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
                 }
+                Rewrite::NoRoom(lack) => return Err(lack.error),
+                Rewrite::Changed(replacement) => replacement,
+            };
+            let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
+            if self.swap(&run, replacement.new, part.settings)? == Swap::Done {
+                report.records += replacement.removed_records;
+                report.segments += 1;
+                report.bytes += before.saturating_sub(after);
             }
         }
         Ok(report)

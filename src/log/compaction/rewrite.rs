@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{
     BatchHeader, BatchRewriter, Codec, Decompressor, Malformed, Outcome, RawRecord, SegmentSummary,
 };
+use crate::log::compaction::room::{Lack, left_free_beside};
 use crate::log::compaction::sieve::{BatchFate, Sieve};
 use crate::log::log::Log;
 use crate::segment::{self, FinishedSegment, NewSegment, Segment, StoredBatch};
 use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 
-/// Where not even so many bytes are free, index files go for what is written.
-const LITTLE: u64 = 64 * 1024;
 /// Of a segment that takes the place of others. Unit tests get beyond it.
 const MOST_BYTES: u64 = if cfg!(test) { 4 << 20 } else { segment::MOST_BYTES };
 
@@ -53,6 +52,8 @@ pub(super) enum Rewrite {
     Changed(Box<Replacement>),
     /// What stays is more than a segment can hold: batches can grow. All is as it was.
     TooLarge,
+    /// What stays does not fit the disk. All is as it was.
+    NoRoom(Lack),
 }
 
 /// Reads batches, expanded, and checks them.
@@ -105,6 +106,15 @@ struct Progress {
     removed_ends: BTreeSet<(i64, Offset)>,
     delete_horizon: Timestamp,
     is_too_large: bool,
+    /// Nothing is written: this says what would be.
+    look: Option<Stays>,
+}
+
+/// What would stay of a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stays {
+    bytes: u64,
+    is_changed: bool,
 }
 
 impl Progress {
@@ -114,6 +124,7 @@ impl Progress {
         removed_ends: BTreeSet::new(),
         delete_horizon: NO_TIMESTAMP,
         is_too_large: false,
+        look: None,
     };
 
     fn note_horizon(&mut self, horizon: Timestamp) {
@@ -133,34 +144,42 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none.
+    /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none, nor where there was
+    /// no room for it.
     pub(super) fn rewrite(&mut self, run: &[Source]) -> Result<Rewrite> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(Rewrite::Unchanged { delete_horizon: NO_TIMESTAMP });
         };
+        if let Some(seen) = self.look_for_room(run)? {
+            return Ok(seen);
+        }
         let mut aborted = Vec::new();
         for source in run {
             let ended = self.log.over_segments(|list| self.log.aborted_in(list, &source.segment))?;
             aborted.extend(ended.iter().copied());
         }
-        let bytes = run.iter().map(|source| source.summary.bytes).sum();
         let mut progress = Progress::NONE;
         let filled = run.iter().try_for_each(|source| {
             if run.len() > 1 && progress.new.is_none() {
-                progress.new = Some(begin(self.log, first.summary.base, bytes)?);
+                progress.new = Some(begin(self.log, first.summary.base, bytes_of(run))?);
             }
             self.add(source, &mut progress)
         });
-        let Progress { new, removed_records, removed_ends, delete_horizon, is_too_large } = progress;
-        let Some(new) = new else { return filled.map(|()| Rewrite::Unchanged { delete_horizon }) };
+        let Progress { new, removed_records, removed_ends, delete_horizon, is_too_large, .. } = progress;
+        let Some(new) = new else {
+            return filled.map_or_else(refused, |()| Ok(Rewrite::Unchanged { delete_horizon }));
+        };
         if let Err(error) = filled {
             self.log.throw_away(&[first.summary.base]);
-            return if is_too_large { Ok(Rewrite::TooLarge) } else { Err(error) };
+            return if is_too_large { Ok(Rewrite::TooLarge) } else { refused(error) };
         }
         // Without its end there is nothing left of a transaction.
         aborted.retain(|one| !removed_ends.contains(&(one.producer_id, one.last)));
         let new = new.finish(last.summary.next_offset);
-        let new = new.inspect_err(|_| self.log.throw_away(&[first.summary.base]))?;
+        let new = match new.inspect_err(|_| self.log.throw_away(&[first.summary.base])) {
+            Ok(new) => new,
+            Err(error) => return refused(error),
+        };
         let mut new = new.map(|new| new.with_aborted(aborted));
         if let Some(new) = &mut new {
             let sources = || run.iter().map(|source| source.summary);
@@ -171,6 +190,43 @@ impl<'a> Rewriter<'a> {
                 sources().map(|summary| summary.last_append).max().unwrap_or(NO_TIMESTAMP);
         }
         Ok(Rewrite::Changed(Box::new(Replacement { new, removed_records })))
+    }
+
+    /// Where the disk has no room for a whole run, looks how much of it stays before anything is written. What is to come of the run, where
+    /// that is clear by then.
+    fn look_for_room(&mut self, run: &[Source]) -> Result<Option<Rewrite>> {
+        let log = self.log;
+        if log.upkeeps.has_unfinished() {
+            // It may be what takes the room. Where it still cannot be removed it stays owed.
+            drop(log.remove_unfinished());
+        }
+        let left_free = left_free_beside(bytes_of(run));
+        if !log.is_scarce(bytes_of(run).saturating_add(left_free))? {
+            return Ok(None);
+        }
+        let mut progress = Progress { look: Some(Stays::default()), ..Progress::NONE };
+        self.sieve.begin_look();
+        let looked = run.iter().try_for_each(|source| self.add(source, &mut progress));
+        let Progress { look, delete_horizon, removed_records, .. } = progress;
+        match look.filter(|_| looked.is_ok()) {
+            Some(Stays { is_changed: false, .. }) if run.len() == 1 => {
+                return Ok(Some(Rewrite::Unchanged { delete_horizon }));
+            }
+            // No file is made for it.
+            Some(Stays { bytes: 0, .. }) => {
+                let nothing = Replacement { new: None, removed_records };
+                return Ok(Some(Rewrite::Changed(Box::new(nothing))));
+            }
+            _ => self.sieve.end_look(),
+        }
+        looked?;
+        let needed = look.unwrap_or_default().bytes.saturating_add(left_free);
+        match log.make_room(needed) {
+            Err(error) if error.is_disk_full() => {
+                Ok(Some(Rewrite::NoRoom(Lack { error, needed: Some(needed), was_written: false })))
+            }
+            made => made.map(|()| None),
+        }
     }
 
     fn add(&mut self, source: &Source, progress: &mut Progress) -> Result<()> {
@@ -222,18 +278,23 @@ impl<'a> Rewriter<'a> {
                 rewritten.outcome
             }
         };
-        if matches!(outcome, Outcome::Same) && progress.new.is_none() {
+        let is_same = matches!(outcome, Outcome::Same);
+        if is_same && progress.new.is_none() && progress.look.is_none() {
             return Ok(());
         }
-        if progress.new.is_none() {
+        if progress.new.is_none() && progress.look.is_none() {
             progress.new = Some(copy_before(self.log, source, batch.position())?);
         }
-        let Some(new) = &mut progress.new else { return Ok(()) };
         let (header, bytes) = match &outcome {
             Outcome::Same => (header, batch.bytes()),
             Outcome::Other(other) => (&other.header, other.bytes),
-            Outcome::Gone => return Ok(()),
+            Outcome::Gone => (header, [].as_slice()),
         };
+        if let Some(stays) = &mut progress.look {
+            stays.bytes += bytes.len() as u64;
+            stays.is_changed |= !is_same;
+        }
+        let Some(new) = progress.new.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
         progress.is_too_large = !new.has_room_for(bytes.len());
         new.append(header, bytes)
     }
@@ -260,24 +321,19 @@ fn copy_before(log: &Log, source: &Source, position: u64) -> Result<NewSegment> 
     }
 }
 
-/// Begins a new segment of so many bytes at most. Where these do not fit, what stays may.
+/// Begins a new segment in the place of so many bytes. What comes from others meanwhile has the room first.
 fn begin(log: &Log, base: Offset, bytes: u64) -> Result<NewSegment> {
-    if log.upkeeps.has_unfinished() {
-        // It may be what takes the room. Where it still cannot be removed it stays owed.
-        drop(log.remove_unfinished());
-    }
-    let is_scarce = match log.directory.check_space(bytes) {
-        Err(error) if error.is_disk_full() => true,
-        checked => checked.map(|()| false)?,
-    };
-    if is_scarce && log.directory.check_space(bytes.min(LITTLE)).is_err() {
-        // Index files can be made again.
-        log.give_up_indexes();
-        log.directory.check_space(1)?;
-    }
     let new = NewSegment::begin(&log.directory, base, log.config().segment.index_interval_bytes)?;
-    let new = new.of_at_most(MOST_BYTES);
-    Ok(if is_scarce { new.where_room_is_scarce() } else { new })
+    Ok(new.of_at_most(MOST_BYTES).leaving_free(left_free_beside(bytes)))
+}
+
+fn bytes_of(run: &[Source]) -> u64 {
+    run.iter().map(|source| source.summary.bytes).sum()
+}
+
+/// What came of a run that was begun, and could not be written.
+fn refused(error: Error) -> Result<Rewrite> {
+    if error.is_disk_full() { Ok(Rewrite::NoRoom(Lack::in_vain(error))) } else { Err(error) }
 }
 
 #[cfg(test)]

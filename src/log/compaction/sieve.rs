@@ -28,6 +28,12 @@ pub(super) trait Sieve {
 
     /// `is_last` tells the last batch of its segment.
     fn rules(&self, header: &BatchHeader, is_last: bool) -> RewriteRules;
+
+    /// What is asked from here on may be asked once more.
+    fn begin_look(&self) {}
+
+    /// It is: what was asked meanwhile leaves nothing behind.
+    fn end_look(&self) {}
 }
 
 /// Keeps the last record of each key, and tombstones for a while.
@@ -95,6 +101,14 @@ impl Sieve for LastOfKey<'_> {
             header.producer_id >= 0 && self.producers.is_last_of(header.producer_id, header.last_offset());
         let keeps_header = header.next_offset() == self.until || is_last_of_producer;
         RewriteRules { horizon: Some(self.horizon), keeps_header }
+    }
+
+    fn begin_look(&self) {
+        self.markers.begin_look();
+    }
+
+    fn end_look(&self) {
+        self.markers.end_look();
     }
 }
 

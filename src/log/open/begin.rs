@@ -7,6 +7,7 @@ use crate::figures::Figures;
 use crate::format::Identity;
 use crate::io::{Clock, Directory, Process};
 use crate::locks::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Mutex, OnceLock, RwLock};
+use crate::log::compaction::Wanting;
 use crate::log::config::{LogConfig, LogOptions};
 use crate::log::follow::Follow;
 use crate::log::keys::KeyUpkeep;
@@ -127,6 +128,7 @@ impl Log {
             agenda,
             options,
             rewriting: Mutex::new(()),
+            wanting: Wanting::default(),
             removing: Mutex::new(()),
             making_room: Mutex::new(()),
             accumulator: Mutex::new(accumulator),

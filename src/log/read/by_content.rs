@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::io::undone_by_panic;
 use crate::log::log::Log;
 use crate::log::read::record_slice::{Cut, RecordSlice};
 use crate::log::read::selection::Selection;
@@ -34,6 +35,8 @@ pub(crate) struct ContentReader {
     until: Offset,
     /// In their order.
     waiting: VecDeque<Waiting>,
+    /// Its last fetch has panicked.
+    has_panicked: bool,
 }
 
 impl ContentReader {
@@ -48,7 +51,7 @@ impl ContentReader {
             sight.reader.seek(position);
             sight.reader = sight.reader.until(until);
         }
-        Self { sight, position, until, waiting: VecDeque::new() }
+        Self { sight, position, until, waiting: VecDeque::new(), has_panicked: false }
     }
 
     /// What it does where the records at its position were deleted.
@@ -85,6 +88,25 @@ impl ContentReader {
 
     /// Up to the limits' worth of records, none at the end.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let (from, limits) = (self.position, limits.after(&mut self.has_panicked));
+        undone_by_panic(
+            self,
+            |reader| reader.fetch_some(limits),
+            |reader| {
+                reader.has_panicked = true;
+                reader.go_back(from);
+            },
+        )
+    }
+
+    /// What was looked up from there on is looked up again.
+    fn go_back(&mut self, from: Offset) {
+        self.position = from;
+        self.waiting.clear();
+        self.sight.let_go();
+    }
+
+    fn fetch_some(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         let log = Arc::clone(self.log());
         log.check_open()?;
         if matches!(*self.sight.selection, Selection::All) {
@@ -94,7 +116,8 @@ impl ContentReader {
         }
         log.check_key_index()?;
         log.look()?;
-        let was_at_end = self.position >= self.sight.reader.limit();
+        let from = self.position;
+        let was_at_end = from >= self.sight.reader.limit();
         if was_at_end {
             if !self.is_at_end() {
                 self.sight.reader.write_queued();
@@ -113,7 +136,7 @@ impl ContentReader {
         let slices = slices.map_err(|error| log.explain(error));
         self.sight.let_go();
         // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
-        log.check_open()?;
+        log.check_open().inspect_err(|_| self.go_back(from))?;
         slices
     }
 
@@ -275,6 +298,17 @@ impl ContentBackwards {
 
     /// The next record towards the beginning, alone.
     pub(crate) fn fetch(&mut self) -> Result<Option<RecordSlice>> {
+        let until = self.until;
+        undone_by_panic(self, |reader| reader.fetch_some(), |reader| reader.go_back(until))
+    }
+
+    fn go_back(&mut self, until: Offset) {
+        self.until = until;
+        self.waiting = None;
+        self.sight.let_go();
+    }
+
+    fn fetch_some(&mut self) -> Result<Option<RecordSlice>> {
         let log = Arc::clone(self.log());
         log.check_open()?;
         log.check_key_index()?;

@@ -7,6 +7,7 @@ pub(in crate::log) mod by_time;
 mod committed;
 mod damage;
 mod expand;
+mod fetching;
 pub(in crate::log) mod reader;
 pub(in crate::log) mod record_slice;
 pub(in crate::log) mod selection;

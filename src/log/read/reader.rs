@@ -8,9 +8,10 @@ use crate::log::log::Log;
 use crate::log::read::committed::Nearby;
 use crate::log::read::damage::OnDamage;
 use crate::log::read::expand::OpenedBatch;
-use crate::log::read::record_slice::{Cut, RecordBytes, RecordSlice};
+use crate::log::read::fetching::Parked;
+use crate::log::read::record_slice::{Cut, RecordSlice};
 use crate::log::segment_list::SegmentList;
-use crate::segment::{Cursor, WeakBatch};
+use crate::segment::Cursor;
 use crate::types::Offset;
 
 /// How far a reader sees.
@@ -72,20 +73,20 @@ pub(crate) enum AtEnd {
     WaitsForNobody,
 }
 
-/// What is left of a batch as it was stored, while nobody fetches.
-#[derive(Debug)]
-struct Parked {
-    batch: WeakBatch,
-    position: usize,
-    remaining: i32,
-}
-
 /// Bounds of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FetchLimits {
     pub(crate) max_records: usize,
     /// The batch that reaches it is still handed out.
     pub(crate) max_bytes: usize,
+}
+
+impl FetchLimits {
+    /// Those of a fetch after one that may have panicked: then it ends after one batch, or what always panics behind that would keep it
+    /// from being handed out.
+    pub(super) fn after(self, has_panicked: &mut bool) -> Self {
+        if std::mem::take(has_panicked) { Self { max_bytes: 1, ..self } } else { self }
+    }
 }
 
 /// Reads one partition forwards. Holds the segments it reads, whatever becomes of their files.
@@ -115,10 +116,12 @@ pub(crate) struct Reader {
     /// What is left of a batch that was handed out in part.
     pub(super) rest: Option<OpenedBatch>,
     /// The same between two fetches, where it is stored and not expanded: it keeps no file.
-    parked: Option<Parked>,
+    pub(super) parked: Option<Parked>,
     pub(super) decompressor: Decompressor,
     /// The buffer of the last expanded batch, used again when nobody holds it any more.
     pub(super) expanded: Option<Arc<Vec<u8>>>,
+    /// Its last fetch has panicked.
+    pub(super) has_panicked: bool,
 }
 
 impl Reader {
@@ -143,6 +146,7 @@ impl Reader {
             parked: None,
             decompressor: Decompressor::default(),
             expanded: None,
+            has_panicked: false,
         }
     }
 
@@ -241,62 +245,7 @@ impl Reader {
         }
     }
 
-    /// Up to the limits' worth of records, none at the end. Batches still in memory are written first.
-    pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
-        self.take_up();
-        let slices = self.fetch_some(limits).map_err(|error| error.in_partition(&self.log.topic_partition));
-        self.let_go();
-        if slices.as_ref().is_ok_and(Vec::is_empty) {
-            // Nothing more for now, perhaps for long.
-            self.expanded = None;
-            self.decompressor = Decompressor::default();
-        }
-        slices
-    }
-
-    /// The same of what is written: for who holds the partition, so that nothing can be in memory after it.
-    pub(crate) fn fetch_held(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
-        self.take_up();
-        let slices = self.fetch_written(limits);
-        self.let_go();
-        slices
-    }
-
-    /// Between two fetches a reader holds no map: what was removed meanwhile must not stay on the disk for its sake, nor
-    /// count among the maps of the process.
-    fn let_go(&mut self) {
-        if let Some(cursor) = &mut self.cursor {
-            cursor.let_go();
-        }
-        self.parked = match self.rest.take() {
-            Some(rest) => match &rest.bytes {
-                RecordBytes::Stored(batch) => Some(Parked {
-                    batch: batch.downgrade(),
-                    position: rest.position,
-                    remaining: rest.remaining,
-                }),
-                RecordBytes::Expanded(_) => {
-                    self.rest = Some(rest);
-                    None
-                }
-            },
-            None => None,
-        };
-    }
-
-    fn take_up(&mut self) {
-        let Some(Parked { batch, position, remaining }) = self.parked.take() else { return };
-        match batch.upgrade() {
-            Some(batch) => {
-                let (header, bytes) = (*batch.header(), RecordBytes::Stored(batch));
-                self.rest = Some(OpenedBatch { header, bytes, position, remaining });
-            }
-            // Found again by the position. The cursor stands behind it.
-            None => self.cursor = None,
-        }
-    }
-
-    fn fetch_some(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+    pub(super) fn fetch_some(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
         self.log.look()?;
         let was_at_end = self.position >= self.limit();
         if was_at_end {
@@ -317,7 +266,8 @@ impl Reader {
         Ok(slices)
     }
 
-    fn fetch_written(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+    pub(super) fn fetch_written(&mut self, limits: FetchLimits) -> Result<Vec<RecordSlice>> {
+        let from = self.position;
         let mut slices = Vec::new();
         let (mut records, mut bytes) = (0, 0);
         while records < limits.max_records && bytes < limits.max_bytes {
@@ -336,7 +286,12 @@ impl Reader {
             }
         }
         // Looked at last: files are opened by their names, which belong to another topic as soon as this one was deleted.
-        self.log.check_open()?;
+        if let Err(error) = self.log.check_open() {
+            if !slices.is_empty() {
+                self.go_back(from);
+            }
+            return Err(error);
+        }
         Ok(slices)
     }
 

@@ -310,6 +310,7 @@ impl Log {
         }
         let removed = names::remove_segments(&self.directory, &obsolete);
         self.forget_obsolete(&removed.gone);
+        self.figures.removals.add(removed.gone.len() as u64);
         removed.outcome
     }
 }

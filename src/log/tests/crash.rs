@@ -180,7 +180,10 @@ fn what_failed_once_succeeds_the_next_time() {
 fn without_room_nothing_is_begun() {
     let fs = Faulty::never();
     let place = Place::in_memory(ReadMode::Mapped, Arc::new(fs.clone()));
-    let log = fill(&place);
+    let log = place.open();
+    for n in 0..20 {
+        put(&log, &[(&format!("stays {n}"), "once"), ("often", &format!("value {n}"))]);
+    }
     log.roll().unwrap();
     let files = place.files();
     fs.set(0);

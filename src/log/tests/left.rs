@@ -53,8 +53,8 @@ fn a_compaction_wanted_room_for_all_that_it_reads() {
     let (disk, place) = faulty();
     let log = twenty(&place);
     let bytes = log.bytes();
-    // One segment has 500 bytes, and all that stays has 228.
-    for (room, has_room) in [(0, false), (40, false), (300, true)] {
+    // One segment has 500 bytes, and all that stays has 228, of which 78 are alone in theirs; an eighth of a segment stays free beside it.
+    for (room, has_room) in [(0, false), (40, false), (130, false), (300, true)] {
         let room = Fault::Short(room);
         disk.fail(&[Call::AvailableSpace], "", (0, Times::ForEver), room);
         let compacted = log.compact(&|| Some(now_config(&place)));
@@ -64,6 +64,20 @@ fn a_compaction_wanted_room_for_all_that_it_reads() {
     }
     assert_eq!(contents(&log), LEFT);
     assert!(log.bytes() < bytes / 2);
+}
+
+#[test]
+fn a_rewrite_beside_which_others_took_the_room_took_what_was_left() {
+    let (disk, place) = faulty();
+    let log = twenty(&place);
+    // There is enough when it begins, and not for what is to stay free when it writes.
+    disk.fail(&[Call::AvailableSpace], "", (1, Times::ForEver), Fault::Short(10));
+    disk.forget();
+    assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
+    assert_eq!((disk.bytes(Call::Write, ".cleaned"), unfinished(&place)), (0, vec![]));
+    disk.heal();
+    log.compact(&|| Some(now_config(&place))).unwrap();
+    assert_eq!(contents(&log), LEFT);
 }
 
 #[test]

@@ -54,14 +54,34 @@ impl Log {
         };
         self.check_poison()?;
         let closed = self.sealed(&mut open)?;
-        let producers_at = self.note_producers_at_close(open.state.state().producers_at, &closed)?;
-        let edit = Edit::of(&open.state).close(closed).producers_at(producers_at);
-        self.edit(&mut open.state, edit)?;
-        self.remove_old_snapshots(open.state.state().producers_at);
-        self.write_keys_at_close(open.active.segment(), &closed);
+        let noted = self.note_closed(&mut open, closed);
+        if noted.is_ok() {
+            self.remove_old_snapshots(open.state.state().producers_at);
+            self.write_keys_at_close(open.active.segment(), &closed);
+        }
         open.active.retire();
-        self.raise_durable(closed.next_offset);
-        Ok(())
+        if self.poison.get().is_none() {
+            // It was synced, whether that could be noted or not.
+            self.raise_durable(closed.next_offset);
+        }
+        noted
+    }
+
+    /// Notes that the close was clean. On a full disk index files go for it, which the next life makes again: those of the last segment
+    /// first. Where there is no room all the same the next life looks at what this one has written.
+    fn note_closed(&self, open: &mut Open, closed: SegmentSummary) -> Result<()> {
+        let note = |log: &Self, open: &mut Open| {
+            let producers_at = log.note_producers_at_close(open.state.state().producers_at, &closed)?;
+            let edit = Edit::of(&open.state).close(closed).producers_at(producers_at);
+            log.edit(&mut open.state, edit)
+        };
+        match note(self, open) {
+            Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
+                self.remove_indexes_of(&[closed]);
+                self.with_room_of_indexes(open, Open::table, note)
+            }
+            noted => noted,
+        }
     }
 
     /// Seals the active segment and says what it holds.

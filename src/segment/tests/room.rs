@@ -30,3 +30,21 @@ fn each_append_asked_a_full_disk_for_space_ahead_again() {
     let log = directory.open(&segment_file_name(0, SegmentFile::Log), OpenMode::Read).unwrap();
     assert!(log.len().unwrap() > segment.bytes());
 }
+
+#[test]
+fn index_files_took_the_last_room_that_there_was() {
+    let disk = FaultyFileSystem::new();
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Directory::new(Arc::clone(&disk) as _, dir.path());
+    let sealed = |base: Offset| {
+        let mut segment = ActiveSegment::create(&directory, base, ROOMY, ReadMode::Positional).unwrap();
+        let bytes = batch(base, &[&[b'x'; 1000]]);
+        segment.append(&BatchHeader::decode(&bytes).unwrap(), &bytes).unwrap();
+        segment.seal().unwrap();
+        disk.count(Call::Create, &segment_file_name(base, SegmentFile::Index))
+    };
+    disk.fail(&[Call::AvailableSpace], "", (0, Times::ForEver), Fault::Short(1000));
+    assert_eq!(sealed(0), 0);
+    disk.heal();
+    assert_eq!(sealed(1), 1);
+}

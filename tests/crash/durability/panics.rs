@@ -19,6 +19,8 @@ use crate::fragile_clock::FragileClock;
 use annals_testing::{Call, Fault, FaultyFileSystem, Gate, PLANTED, Times};
 
 #[cfg(test)]
+mod handed_out;
+#[cfg(test)]
 mod whole_store;
 
 /// Another topic, whose files never fail.

@@ -190,3 +190,50 @@ fn one_partition_sought_beyond_its_end_kept_the_group_from_committing_any_other(
     beyond(consumer.commit_offsets([(place(0), 1), (place(1), 100)]));
     assert_eq!(committed(&store), [(0, 4), (2, 4)].into());
 }
+
+/// What a consumer does next.
+type Turn = (&'static str, fn(&mut Consumer));
+
+/// What an automatic commit would have to go over is the next reader's to begin after.
+#[test]
+fn what_was_handed_out_was_not_committed_where_a_consumer_turned_to_something_else() {
+    let turns: [Turn; 4] = [
+        ("subscribe", |consumer| consumer.subscribe(["payments"]).unwrap()),
+        ("assign", |consumer| consumer.assign([("payments", 0)]).unwrap()),
+        ("assign the same", |consumer| consumer.assign([(TOPIC, 0)]).unwrap()),
+        ("unsubscribe", Consumer::unsubscribe),
+    ];
+    for (by_itself, (turn, act)) in [false, true].into_iter().flat_map(|by| turns.map(|turn| (by, turn))) {
+        let dir = fast_dir();
+        let store = store(dir.path(), 1);
+        store.create_topic("payments", TopicConfig::new()).unwrap();
+        send(&store, 0, 0..10);
+        let builder = store.consumer_builder().group(GROUP).auto_commit(Duration::from_secs(3600));
+        let mut consumer = builder.build().unwrap();
+        match by_itself {
+            true => consumer.assign([(TOPIC, 0)]).unwrap(),
+            false => consumer.subscribe([TOPIC]).unwrap(),
+        }
+        assert_eq!(drain(&mut consumer), numbers(0, 0..10));
+        act(&mut consumer);
+        assert_eq!(committed(&store), [(0, 10)].into(), "{turn}");
+        assert!(consumer.auto_commit_failure().is_none());
+        assert_eq!(drain(&mut consumer), [], "{turn}: it is not handed out again");
+        consumer.close().unwrap();
+    }
+}
+
+#[test]
+fn an_automatic_commit_that_failed_as_its_partitions_went_was_told_by_nobody() {
+    let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    send(&store, 0, 0..10);
+    let builder = store.consumer_builder().group(GROUP).auto_commit(Duration::from_secs(3600));
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
+    assert_eq!(drain(&mut consumer).len(), 10);
+    files.fail_next(Call::Write, "__consumer_offsets", 5);
+    consumer.unsubscribe();
+    assert!(consumer.auto_commit_failure().is_some());
+}

@@ -441,3 +441,22 @@ fn what_a_member_commits_that_joined_beside_a_deletion_is_not_forgotten() {
     assert_eq!(joined.committed(place(0)), Some(7));
     assert!(matches!(store.delete_group(GROUP), Err(Error::InvalidArgument { .. })));
 }
+
+#[test]
+fn a_deletion_was_told_to_who_had_turned_to_other_partitions_by_then() {
+    let turns: [fn(&mut Consumer); 2] =
+        [|consumer| consumer.assign([(TOPIC, 0)]).unwrap(), Consumer::unsubscribe];
+    for turn in turns {
+        let dir = fast_dir();
+        let store = store(dir.path(), 1);
+        store.create_topic(OTHER, TopicConfig::new()).unwrap();
+        let mut consumer = store.consumer(GROUP).unwrap();
+        consumer.subscribe([TOPIC, OTHER]).unwrap();
+        drain(&mut consumer);
+        store.delete_topic(OTHER).unwrap();
+        // It is seen, and no poll has told of it.
+        drop(consumer.position(place(0)));
+        turn(&mut consumer);
+        assert_eq!(drain(&mut consumer), []);
+    }
+}

@@ -158,8 +158,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "spool-is-folded-after-the-group-is-used",
         file: "src/group/spool.rs",
-        good: "SpoolRole::Owner => self.fold_for(group),",
-        bad: "SpoolRole::Owner => Ok(()),",
+        good: "SpoolRole::Owner => self.fold_for(group)?,",
+        bad: "SpoolRole::Owner => {}",
         caught_by: &[GROUPS],
     },
     Bug {

@@ -266,8 +266,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-read-does-not-look-again-whether-its-topic-is-there",
         file: "src/log/read/reader.rs",
-        good: "        self.log.check_open()?;\n        Ok(slices)",
-        bad: "        Ok(slices)",
+        good: "if let Err(error) = self.log.check_open() {",
+        bad: "if let Err(error) = Result::<()>::Ok(()) {",
         caught_by: &[tests("crash", &["lives::a_read_beside_a_deletion"])],
     },
     Bug {

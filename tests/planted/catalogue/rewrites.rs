@@ -62,8 +62,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "rewrite-that-fails-at-its-end-leaves-its-file",
         file: "src/log/compaction/rewrite.rs",
-        good: "let new = new.inspect_err(|_| self.log.throw_away(&[first.summary.base]))?;",
-        bad: "let new = new?;",
+        good: "match new.inspect_err(|_| self.log.throw_away(&[first.summary.base])) {",
+        bad: "match new {",
         caught_by: &[of_unit(&["a_rewrite_that_fails_at_its_end_leaves_no_file"])],
     },
     Bug {

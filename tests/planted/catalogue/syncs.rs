@@ -106,8 +106,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "rename-before-sync-of-the-new-file",
         file: "src/io/names.rs",
-        good: "        file.write_at(bytes, 0)?;\n        file.sync()?;",
-        bad: "        file.write_at(bytes, 0)?;",
+        good: "match file.write_at(bytes, 0).and_then(|()| file.sync()) {",
+        bad: "match file.write_at(bytes, 0) {",
         caught_by: &[POWER_CUT, DURABILITY],
     },
     Bug {

@@ -4,6 +4,7 @@ use super::*;
 
 const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
 const LEFT: Tests = tests("lib", &["log::tests::left::"]);
+const SMALL_DISK: Tests = tests("interface", &["small_disk::"]);
 const BEFORE_APPEND: Tests = tests("lib", &["log::tests::before_append::"]);
 
 const FORGOTTEN: Tests = tests("crash", &["named::forgotten::"]);
@@ -117,16 +118,86 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "compaction-wants-room-for-all-that-it-reads",
         file: "src/log/compaction/rewrite.rs",
-        good: "Err(error) if error.is_disk_full() => true,",
-        bad: "Err(error) if error.is_disk_full() && bytes == 0 => true,",
+        good: "let needed = look.unwrap_or_default().bytes.saturating_add(left_free);",
+        bad: "let needed = bytes_of(run).saturating_add(left_free);",
         caught_by: &[LEFT],
     },
     Bug {
         name: "compaction-takes-the-last-room",
         file: "src/segment/new_segment.rs",
-        good: "        if self.is_scarce {\n",
-        bad: "        if self.is_scarce && self.buffer.is_empty() {\n",
+        good: "        if let Some(left_free) = self.left_free {\n",
+        bad: "        if let Some(left_free) = self.left_free.filter(|_| self.buffer.is_empty()) {\n",
         caught_by: &[LEFT],
+    },
+    Bug {
+        name: "compaction-leaves-nothing-free",
+        file: "src/log/compaction/room.rs",
+        good: "const PART_LEFT_FREE: u64 = 8;",
+        bad: "const PART_LEFT_FREE: u64 = u64::MAX;",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-waits-on-when-room-was-made",
+        file: "src/store/caretaker.rs",
+        good: "if !self.failures.may_try(&failing) && !log.may_have_room() {",
+        bad: "if !self.failures.may_try(&failing) {",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-waits-on-when-settings-changed",
+        file: "src/log/compaction/room.rs",
+        good: "!Arc::ptr_eq(&wanted.settings, &self.config()) || has_room()",
+        bad: "has_room()",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-without-room-is-tried-in-each-round",
+        file: "src/log/compaction/room.rs",
+        good: "self.figures.removals.get() > wanted.removals;",
+        bad: "self.figures.removals.get() >= wanted.removals;",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-writes-in-vain-segment-by-segment",
+        file: "src/log/compaction/compact.rs",
+        good: "                        ranges.clear();\n",
+        bad: "",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-of-a-group-or-none",
+        file: "src/log/compaction/compact.rs",
+        good: "Cleaned::NoRoom(lacks) if run.len() > 1 => {",
+        bad: "Cleaned::NoRoom(lacks) if run.len() == usize::MAX => {",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "end-that-a-look-came-to-is-alone",
+        file: "src/log/compaction/markers.rs",
+        good: "self.unfinished.swap(&self.before_look);",
+        bad: "self.before_look.borrow_mut().clear();",
+        caught_by: &[tests("lib", &["log::compaction::markers"])],
+    },
+    Bug {
+        name: "close-has-no-room-of-index-files",
+        file: "src/log/write/close.rs",
+        good: "self.with_room_of_indexes(open, Open::table, note)",
+        bad: "note(self, open)",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "half-a-state-file-keeps-its-room",
+        file: "src/io/names.rs",
+        good: "if error.is_disk_full() {\n                    drop(",
+        bad: "if name.is_empty() {\n                    drop(",
+        caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "index-files-take-the-last-room",
+        file: "src/segment/active.rs",
+        good: "if directory.check_space(SPARED).is_ok() {",
+        bad: "if directory.check_space(0).is_ok() {",
+        caught_by: &[tests("lib", &["segment::tests::room::"])],
     },
     Bug {
         name: "room-of-index-files-is-tried-once",
