@@ -173,6 +173,11 @@ impl Log {
         Arc::clone(&self.config.read())
     }
 
+    /// Partitions of its topic, as far as [`LogConfig::partitions`] is kept up to date.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.config.read().partitions
+    }
+
     /// Takes new settings for what is appended from now on.
     pub(crate) fn set_config(self: &Arc<Self>, config: impl Into<Arc<LogConfig>>) {
         let config = config.into();

@@ -95,7 +95,7 @@ impl Segment {
                 false => Offsets::All { until: Some(summary.next_offset) },
             },
             aborted: Aborted::sealed(&summary),
-            keys: Keys::unknown(summary.base, Some(key_stamp(&summary))),
+            keys: Keys::sealed(key_stamp(&summary)),
         }
     }
 

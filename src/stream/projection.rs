@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::topic::{RecordRef, Records};
 use crate::transaction::Transaction;
-use crate::types::{Query, TopicPartition};
+use crate::types::Query;
 
 /// A named reader of events, whose position is committed together with what it has written: each event takes effect once, whenever the
 /// process dies.
@@ -126,9 +126,10 @@ impl Projection {
         // Nobody works for a position that cannot be committed.
         self.consumer.check_decided()?;
         let assigned = self.consumer.assignment();
-        // Of those who share the work each has another first partition, and the same one after a restart.
-        let first = assigned.first().map_or(0, TopicPartition::partition);
-        let mut tx = self.store.transaction(&format!("{}-{first}", self.name))?;
+        // Of those who share the work each has another first partition, and the same one after a restart. No topic has a colon in its name.
+        let first = assigned.first().map(|first| (first.topic(), first.partition()));
+        let (topic, partition) = first.unwrap_or_default();
+        let mut tx = self.store.transaction(&format!("{}:{topic}:{partition}", self.name))?;
         for record in records {
             if self.query.matches(&record) {
                 work(record, &mut tx)?;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::stream::reader::EventReader;
-use crate::topic::{CleanupPolicy, OwnedRecord, Topic, TopicConfig};
+use crate::topic::{CleanupPolicy, OwnedRecord, Partition, Topic, TopicConfig};
 use crate::types::{Durability, Offset, Record};
 
 /// Behind the name of a topic.
@@ -87,11 +87,12 @@ impl Snapshots {
     /// is written. What others have lost from memory there is left for the next flush to tell.
     ///
     /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name;
     /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition;
     /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`](crate::Partition::append).
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
         let key = key.as_ref();
-        let events = self.of.partition_of(key)?;
+        let events = self.events_of(key)?;
         if version < 0 || version >= events.end() {
             return Err(Error::invalid(format!(
                 "{} has no event of version {version}",
@@ -115,6 +116,7 @@ impl Snapshots {
     /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io).
     pub fn load(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>> {
         let key = key.as_ref();
+        self.events_of(key)?;
         let Some(record) = self.topic.get(key)? else { return Ok(None) };
         let stream = self.of.stream(key)?;
         let now = stream.version()?;
@@ -143,11 +145,19 @@ impl Snapshots {
     /// [topic](Self::topic) takes it out of the files at once.
     ///
     /// # Errors
-    /// As [`Partition::append`](crate::Partition::append).
+    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name; and as [`Partition::append`](crate::Partition::append).
     pub fn prune(&self, key: impl AsRef<[u8]>) -> Result<()> {
         let key = key.as_ref();
+        self.events_of(key)?;
         self.topic.partition_of(key)?.append(&[Record::new().key(key)], Durability::Os)?;
         Ok(())
+    }
+
+    /// Where the events of a stream are. Once their topic was deleted, what is stored here is its successor's.
+    fn events_of(&self, key: &[u8]) -> Result<Partition> {
+        let events = self.of.partition_of(key)?;
+        events.log().check_open()?;
+        Ok(events)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::types::{Durability, Expected, Offset, Record};
 /// A stream is in the partition to which Kafka's hash sends its key: that is where producers send it. What was sent to another
 /// partition by name, or by a [`Partitioner`](crate::Partitioner) of one's own, is not part of it.
 ///
+/// Where partitions were added to the topic while it had no key index, a stream may be in another one: then every call is
+/// [`InvalidArgument`](crate::Error::InvalidArgument), and [`Topic::stream`] gives the one that is meant now.
+///
 /// The *version* of a stream is the offset of its last event. It rises with every event and says where that event is; it is not
 /// their number. Compaction, retention and erasure change no version, as long as there is an event at all.
 ///
@@ -39,6 +42,8 @@ use crate::types::{Durability, Expected, Offset, Record};
 #[derive(Clone)]
 pub struct Stream {
     partition: Partition,
+    /// Partitions of the topic when it was found to be in that one.
+    partitions: u32,
     selection: Arc<Selection>,
 }
 
@@ -59,7 +64,8 @@ impl Topic {
         let partition = self.partition_of(key)?;
         partition.log().check_open()?;
         partition.log().check_key_index()?;
-        Ok(Stream { partition, selection: Arc::new(Selection::key(key)) })
+        let partitions = partition.log().partitions();
+        Ok(Stream { partition, partitions, selection: Arc::new(Selection::key(key)) })
     }
 
     /// The last record of a key; `None` where there is none. In a compacted topic one without a value is a tombstone: the key was
@@ -130,7 +136,16 @@ impl Stream {
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when it begins above the partition's end.
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<EventReader> {
+        self.check_place()?;
         EventReader::new(&self.partition, &self.selection, bounds(&range))
+    }
+
+    /// An error where the stream is in another partition by now: some may have been added while the topic had no key index.
+    fn check_place(&self) -> Result<()> {
+        if self.partition.log().partitions() == self.partitions {
+            return Ok(());
+        }
+        self.partition.check_has_key(self.key())
     }
 
     /// Its events from the last one on, backwards.
@@ -146,6 +161,7 @@ impl Stream {
     /// # Errors
     /// As [`backwards`](Self::backwards).
     pub fn backwards_below(&self, offset: Offset) -> Result<EventsBackwards> {
+        self.check_place()?;
         EventsBackwards::new(&self.partition, &self.selection, offset)
     }
 
@@ -168,6 +184,7 @@ impl Stream {
 
     /// What its version was at an offset; `None` where nothing is left of that.
     pub(super) fn version_below(&self, offset: Offset) -> Result<Option<Offset>> {
+        self.check_place()?;
         let log = self.partition.log();
         log.check_open()?;
         log.write_for((offset, offset))?;
@@ -188,6 +205,7 @@ impl Stream {
         events: &[Record<'_>],
         durability: Durability,
     ) -> Result<BatchMetadata> {
+        self.check_place()?;
         append_to(&self.partition, (self.selection.as_stream(), expected), events, durability)
     }
 }

@@ -229,17 +229,20 @@ impl Partition {
     /// An error for a condition on a stream that is in another partition: here it would be judged by events that are not its own.
     pub(crate) fn check_has_stream(&self, condition: &Condition) -> Result<()> {
         self.log.check_process()?;
-        let config = self.log.config();
         let On::Stream { key, .. } = &condition.on else { return Ok(()) };
+        self.check_has_key(key)
+    }
+
+    /// An error where the stream of a key is in another partition.
+    pub(crate) fn check_has_key(&self, key: &[u8]) -> Result<()> {
+        let config = self.log.config();
         let number = partition_for_key(key, config.partitions);
         if !config.key_index || number == self.number() {
             return Ok(());
         }
-        Err(Error::invalid(format!(
-            "the stream {:?} is in partition {number} of its topic, and a condition on it was to be judged in {}",
-            key.escape_ascii().to_string(),
-            self.topic_partition()
-        )))
+        let (key, place) = (key.escape_ascii().to_string(), self.topic_partition());
+        let why = format!("the stream {key:?} is in partition {number} of its topic, not in {place}");
+        Err(Error::invalid(why))
     }
 
     /// The same for one stream of it.

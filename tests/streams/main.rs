@@ -11,6 +11,7 @@ mod damaged;
 mod following;
 mod given_up;
 mod guards;
+mod handles;
 mod model;
 mod projections;
 mod undecided;

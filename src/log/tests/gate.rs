@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, View};
-use crate::locks::{AtomicI64, Mutex, Ordering};
+use crate::locks::{AtomicBool, AtomicI64, Mutex, Ordering};
 
 /// Which calls it stops at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ type Visit = Box<dyn FnMut() + Send>;
 pub(super) struct Gated {
     /// Bytes that still fit on the disk.
     room: Arc<AtomicI64>,
+    /// Whether key indexes cannot be opened.
+    is_hiding: Arc<AtomicBool>,
     /// Away while it runs: what the visitor does is not stopped at.
     visit: Arc<Mutex<Option<(Stops, Visit)>>>,
 }
@@ -36,7 +38,8 @@ impl fmt::Debug for Gated {
 
 impl Default for Gated {
     fn default() -> Self {
-        Self { room: Arc::new(AtomicI64::new(i64::MAX / 2)), visit: Arc::default() }
+        let room = Arc::new(AtomicI64::new(i64::MAX / 2));
+        Self { room, is_hiding: Arc::default(), visit: Arc::default() }
     }
 }
 
@@ -44,6 +47,11 @@ impl Gated {
     /// From here on nothing more fits, until something is removed.
     pub(super) fn fill_up(&self) {
         self.room.store(0, Ordering::SeqCst);
+    }
+
+    /// From here on no key index can be opened to read it.
+    pub(super) fn hide_key_indexes(&self) {
+        self.is_hiding.store(true, Ordering::SeqCst);
     }
 
     fn give_back(&self, path: &Path) {
@@ -88,6 +96,10 @@ impl Gated {
 
 impl FileSystem for Gated {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
+        let is_index = mode == OpenMode::Read && path.extension().is_some_and(|suffix| suffix == "keyindex");
+        if is_index && self.is_hiding.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let open = || OsFileSystem.open(path, mode);
         let file = if mode == OpenMode::CreateNew { self.change(path, open)? } else { open()? };
         Ok(Arc::new(GatedFile { file, path: path.into(), fs: self.clone() }))

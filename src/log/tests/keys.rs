@@ -103,3 +103,40 @@ fn a_batch_that_was_written_again_during_a_fetch_gave_bytes_of_another_record() 
         assert_eq!(read, [(0, &b"a"[..], &b"first"[..]), (2, &b"b"[..], &b"third"[..])]);
     }
 }
+
+#[test]
+fn the_index_in_front_of_offsets_that_compaction_took_was_never_used() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    log.set_config(with_keys(true));
+    let keys = (0..40).map(|n| format!("cold {n}")).chain((0..60).map(|_| "hot".to_owned()));
+    for key in keys.chain((0..40).map(|n| format!("warm {n}"))) {
+        log.append(&[Record::new().key(&key).value("value")], &how(Durability::Os)).unwrap();
+        log.agenda.due().into_iter().for_each(|due| due.run().unwrap());
+    }
+    log.compact(&|| Some(super::compaction::now_config(&place))).unwrap();
+    let list = log.segment_list();
+    let is_before_a_gap = |segment: &&Arc<crate::segment::Segment>| {
+        let next = list.after(segment.base()).map(|next| next.base());
+        segment.keys().stamp().zip(next).is_some_and(|(stamp, next)| stamp.next_offset < next)
+    };
+    assert!(list.iter().any(|segment| is_before_a_gap(&segment)), "the test has a gap");
+    for (key, expected) in [("cold 0", Some(0)), ("hot", Some(99)), ("nobody", None)] {
+        let mut reader = ContentReader::new(&log, Arc::new(Selection::key(key.as_bytes())), (0, Offset::MAX));
+        let slices = reader.fetch(FetchLimits { max_records: 9, max_bytes: 9000 }).unwrap();
+        let found = slices.iter().flat_map(RecordSlice::iter).map(|record| record.offset).next();
+        assert_eq!(found, expected, "{key}");
+        assert!(in_memory(&log) <= 1, "{key}: a segment was gone through whose file is there");
+    }
+}
+
+#[test]
+fn terms_of_every_segment_stayed_in_memory_while_their_files_could_not_be_opened() {
+    let files = Gated::default();
+    let place = Place::in_memory(ReadMode::Mapped, Arc::new(files.clone()));
+    let log = place.open();
+    log.set_config(with_keys(true));
+    files.hide_key_indexes();
+    fill(&log, &place, 12);
+    assert_eq!((index_files(&place), in_memory(&log)), (11, 1), "that of the active segment");
+}

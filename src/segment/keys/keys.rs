@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::format::{KeyStamp, TermHash};
 use crate::io::Directory;
-use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::locks::{AtomicBool, Mutex, OnceLock, Ordering, RwLock};
 use crate::segment::ReadMode;
 use crate::segment::keys::file::{self, KeyFile, NoAnswer};
 use crate::segment::keys::growing::Growing;
@@ -24,6 +24,8 @@ pub(crate) struct Keys {
     state: RwLock<State>,
     /// Of the `.log` as it was when it was sealed, as far as that is known.
     stamp: RwLock<Option<KeyStamp>>,
+    /// Where a segment ends that nothing is appended to any more. The next one may begin behind that.
+    ends: OnceLock<Offset>,
     /// Held by whoever makes or reads what is not in memory.
     loading: Mutex<()>,
     /// What has the name of its file was found wrong, and is there all the same. Set under `state`, taken back when a file was made.
@@ -45,7 +47,18 @@ impl Keys {
         let state = State { before: Before::Unknown(stamp), growing: None };
         let (state, stamp) = (RwLock::new(state), RwLock::new(stamp));
         let [is_distrusted, has_left] = [(); 2].map(|()| AtomicBool::new(false));
-        Self { base, state, stamp, loading: Mutex::new(()), is_distrusted, has_left }
+        Self { base, state, stamp, ends: OnceLock::new(), loading: Mutex::new(()), is_distrusted, has_left }
+    }
+
+    /// The same of one that was sealed.
+    pub(in crate::segment) fn sealed(stamp: KeyStamp) -> Self {
+        let keys = Self::unknown(stamp.base, Some(stamp));
+        keys.note_end(&stamp);
+        keys
+    }
+
+    fn note_end(&self, stamp: &KeyStamp) {
+        self.ends.get_or_init(|| stamp.next_offset);
     }
 
     /// Takes in a batch that was just written. Says how many terms are known of the segment then.
@@ -131,6 +144,7 @@ impl Keys {
 
     /// Nothing is appended any more: a file may tell of all of it, whoever makes that.
     pub(crate) fn seal(&self, stamp: KeyStamp) {
+        self.note_end(&stamp);
         *self.stamp.write() = Some(stamp);
         let mut state = self.state.write();
         if let Before::Unknown(None) = state.before {
@@ -190,6 +204,9 @@ impl Keys {
         range: HitRange,
         (directory, mode, walk): (&Directory, ReadMode, &dyn Walk),
     ) -> Result<Vec<Hit>> {
+        // Whoever asks up to the next segment asks for no more than the file tells of.
+        let until = self.ends.get().map_or(range.until, |ends| range.until.min(*ends));
+        let range = HitRange { until, ..range };
         for _ in 0..MOST_WRONG {
             let Some(state) = self.known(&range, (directory, mode, walk))? else { break };
             match state.hits(hash, range) {
@@ -335,12 +352,13 @@ impl Keys {
                     self.note_made();
                 }
             }
-            if let Some(file) = self.open(directory, &stamp, mode)? {
-                let before = Before::File(Arc::new(file), stamp);
-                let mut state = self.state.write();
-                if !self.has_left.load(Ordering::Acquire) {
-                    *state = State { before, growing: None };
-                }
+            // One that cannot be opened just now is found later: nothing of it is in memory any more.
+            let opened = self.open(directory, &stamp, mode)?;
+            let before =
+                opened.map_or(Before::Unknown(Some(stamp)), |file| Before::File(Arc::new(file), stamp));
+            let mut state = self.state.write();
+            if !self.has_left.load(Ordering::Acquire) {
+                *state = State { before, growing: None };
             }
             return Ok(());
         }

@@ -318,4 +318,25 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "        drop(self.follow_group());\n        for Polled { partition, offset, .. } in polled {\n            let since = &self.assigned.get(partition.topic_partition()).map_or(0, |one| one.since);",
         caught_by: &[tests("streams", &["projections::events_of_a_partition_that_came_back"])],
     },
+    Bug {
+        name: "a-segment-is-asked-for-what-is-behind-it",
+        file: "src/segment/keys/keys.rs",
+        good: "range.until.min(*ends));",
+        bad: "range.until.max(*ends));",
+        caught_by: &[tests("lib", &["log::tests::keys::the_index_in_front_of_offsets"])],
+    },
+    Bug {
+        name: "a-stream-stays-where-it-was",
+        file: "src/stream/stream.rs",
+        good: "if self.partition.log().partitions() == self.partitions {",
+        bad: "if true {",
+        caught_by: &[tests("streams", &["handles::a_stream_from_before"])],
+    },
+    Bug {
+        name: "a-projection-is-named-without-its-topic",
+        file: "src/stream/projection.rs",
+        good: "&format!(\"{}:{topic}:{partition}\", self.name)",
+        bad: "&format!(\"{}:{topic:.0}:{partition}\", self.name)",
+        caught_by: &[tests("streams", &["handles::projections_of_one_name"])],
+    },
 ];
