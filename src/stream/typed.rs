@@ -191,7 +191,7 @@ impl<E> EventTypes<E> {
     /// The event of a record.
     ///
     /// # Errors
-    /// [`Undecodable`](Error::Undecodable) for one of a known type whose value is not what it should be.
+    /// [`Undecodable`](Error::Undecodable) for one of a known type whose value is missing, or not what it should be.
     pub fn decode(&self, record: &OwnedRecord) -> Result<Decoded<E>> {
         let place = || (record.topic.to_string(), record.partition, record.offset);
         let headers = [TYPE, VERSION, ENCODING].map(|name| record.header(name));
@@ -218,7 +218,7 @@ impl<E> EventTypes<E> {
     ) -> Result<Option<E>> {
         let text =
             |bytes: Option<&[u8]>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned));
-        let (Some(name), Some(value)) = (text(name), value) else { return Ok(None) };
+        let Some(name) = text(name) else { return Ok(None) };
         let version = match version {
             None => Some(1),
             Some(_) => text(version).and_then(|digits| digits.parse::<u32>().ok()),
@@ -232,7 +232,8 @@ impl<E> EventTypes<E> {
         let Some((_, decode)) = versions.iter().find(|(known, _)| Some(*known) == version) else {
             return Ok(None);
         };
-        decode(encoding, value).map(Some).map_err(|reason| {
+        let decoded = value.ok_or_else(|| "it has no value".into()).and_then(|value| decode(encoding, value));
+        decoded.map(Some).map_err(|reason| {
             let (topic, partition, offset) = place();
             Error::Undecodable { partition: (topic, partition).into(), offset, event_type: name, reason }
         })
@@ -301,6 +302,10 @@ mod tests {
             let text = types.decode(&record).unwrap_err().to_string();
             assert!(text.contains(&format!("orders-1@{at}")) && text.contains("\"paid\""), "{text}");
         }
+        let without = put(Record::new().header(TYPE, "paid").header(VERSION, "3"));
+        let record = orders.get(without).unwrap().unwrap();
+        let text = types.decode(&record).unwrap_err().to_string();
+        assert!(text.contains(&format!("orders-1@{without}")) && text.contains("no value"), "{text}");
         for record in &orders.read_from(0).unwrap().fetch().unwrap() {
             let owned = record.to_owned();
             match (types.decode(&owned), types.decode_ref(&record)) {

@@ -195,7 +195,7 @@ fn commits_that_moved_to_another_file_are_not_taken_for_taken_out() {
     assert_eq!(process.found(), [0, 1, 2]);
     let found = process.spool.read().unwrap();
     assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::Wholly);
-    assert_eq!(process.found(), []);
+    assert_eq!(process.found(), Vec::<u64>::new());
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_commit_behind_one_whose_write_has_failed_is_not_lost_where_the_owner_had_re
     assert_eq!(process.found(), [1, 4]);
     let found = process.spool.read().unwrap();
     assert_eq!(process.spool.take_out(&found).unwrap(), TakenOut::Wholly);
-    assert_eq!(process.found(), []);
+    assert_eq!(process.found(), Vec::<u64>::new());
 }
 
 #[test]
