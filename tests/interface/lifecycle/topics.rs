@@ -283,8 +283,11 @@ fn a_failure_of_maintenance_is_over_when_a_call_of_the_program_has_done_what_fai
             .send(Record::to("orders").key(&key).value(&[7; 200]))
             .expect("a send");
     }
-    files.fail_next(annals_testing::Call::Write, ".cleaned", 28);
+    // Each try: smaller ones follow the first.
+    let full = annals_testing::Fault::Error(28);
+    files.fail(&[annals_testing::Call::Write], ".cleaned", (0, annals_testing::Times::ForEver), full);
     assert!(store.maintain().is_err_and(|error| error.is_disk_full()));
+    files.heal();
     let failures = || store.stats().expect("figures").maintenance_failures.len();
     assert_eq!(failures(), 1);
     store.apply_retention().expect("retention");
