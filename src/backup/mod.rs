@@ -33,6 +33,6 @@ mod target;
 pub use backup::{Backup, restore, verify};
 pub(crate) use list::{refuse_backup, refuse_unfinished};
 pub(crate) use make::{Check, Making, Options};
-pub(crate) use premises::refuse_premises;
+pub(crate) use premises::refuse_copies;
 pub use report::{BackedUp, BackupProgress, BackupReport, RestoreReport};
 pub use restore::RestoreOptions;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::backup::list::{LIST_FILE, UNFINISHED};
-use crate::backup::premises::refuse_premises;
+use crate::backup::premises::refuse_premises_of_others;
 use crate::error::{Error, Result};
 use crate::io::{Directory, EntryKind, Leads, OpenMode, PublishFailure, in_drop};
 use crate::topic::StoreCut;
@@ -138,7 +138,7 @@ fn refuse_full(root: &Directory, is_begun: bool) -> Result<()> {
 /// An error when what is to be made at `path` would lie in the store, or elsewhere than the path says now.
 fn refuse_path(store: &Directory, path: &Path) -> Result<()> {
     match store.leads(path)? {
-        Leads::Outside => refuse_premises(store, path),
+        Leads::Outside => refuse_premises_of_others(store, path),
         Leads::Inside if store.has(LIST_FILE)? => {
             Err(Error::backup(path, "it lies in the backup: give a directory outside"))
         }

@@ -47,7 +47,7 @@ pub(crate) use file::{File, Unwritten};
 pub(crate) use id::random_id;
 pub(crate) use leads::Leads;
 pub(crate) use maps::MapSlot;
-pub(crate) use names::{NEW, Names, PublishFailure};
+pub(crate) use names::{NEW, Names, PublishFailure, as_seen};
 pub use os::OsFileSystem;
 pub(crate) use prefetch::{prefetch, will_need};
 pub(crate) use process::Process;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::directory::{Directory, SYNC};
 use super::file::File;
-use super::seam::{DirectoryHandle, OpenMode};
+use super::seam::{DirectoryHandle, Entry, EntryKind, OpenMode};
 use crate::error::{Error, Result};
 
 /// Suffix of a file that is being written and will be renamed.
@@ -48,12 +48,17 @@ impl Names<'_> {
 }
 
 impl Directory {
-    /// Whether it has a file of that name. What stands around it is not looked at.
+    /// Whether it has a regular file of that name, which we need not have the right to read. A directory or a link is none. What
+    /// stands around it is not looked at where that is clear without.
     pub(crate) fn has(&self, name: &str) -> Result<bool> {
-        match self.open(name, OpenMode::Read) {
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(false),
-            opened => opened.map(|_| true),
-        }
+        let error = match self.open(name, OpenMode::Read) {
+            Ok(_) => return Ok(true),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => error,
+        };
+        // Systems have many errors for what cannot be opened as a file.
+        let is_it = |entry: &Entry| entry.name == name && entry.kind == EntryKind::File;
+        self.list().map(|entries| entries.iter().any(is_it)).map_err(|_| error)
     }
 
     /// Creates a file under a temporary name. [`publish`](Self::publish) gives it its own, after a sync of the file.
@@ -118,6 +123,14 @@ impl Directory {
     pub(crate) fn names(&self) -> Result<Names<'_>> {
         let handle = self.call("open", &self.path, |fs| fs.open_dir(&self.path))?;
         Ok(Names { directory: self, handle })
+    }
+}
+
+/// The answer of a [`Directory::has`] to who wants nothing of that directory but to pass through: what we may not look at is not there.
+pub(crate) fn as_seen(found: Result<bool>) -> Result<bool> {
+    match found {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(false),
+        found => found,
     }
 }
 

@@ -167,7 +167,14 @@ impl FileSystem for OsFileSystem {
     fn lock_dir_shared(&self, dir: &Path) -> io::Result<DirectoryLock> {
         let lock_path = dir.join(LockFile::NAME);
         // Where the system cannot lock a directory, its writer holds the file alone.
-        let locked = if cfg!(unix) { File::open(dir)? } else { File::open(&lock_path)? };
+        let locked = if cfg!(unix) { File::open(dir) } else { File::open(&lock_path) };
+        let locked = match locked {
+            // As in a copy: nobody has had that one open.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            locked => locked?,
+        };
         if !lock_file_shared(&locked)? {
             return Ok(DirectoryLock::Busy { pid: LockFile::read_pid(File::open(&lock_path)) });
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backup::{refuse_backup, refuse_premises};
+use crate::backup::{refuse_backup, refuse_copies};
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::io::{
@@ -286,7 +286,8 @@ impl StoreBuilder {
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, whatever links and `..` lead there, or goes up from a
     /// directory that does not exist, or when the directory is no store: it has neither a list of topics nor a partition. [`Backup`](Error::Backup)
-    /// when `copies` lies in another store or in a backup, or the directory is one. [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io).
+    /// when `copies`, or a directory in it that copies would be put into, lies in another store or in a backup, finished or not, or is one; and when the
+    /// directory is a backup. [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;
         let copies = absolute(copies.as_ref())?;
@@ -301,7 +302,7 @@ impl StoreBuilder {
         if let Some(why) = refused {
             return Err(Error::invalid(format!("{}: {why}", copies.display())));
         }
-        refuse_premises(&root, &copies)?;
+        refuse_copies(&root, &copies)?;
         let _lock = self.lock(&root)?;
         refuse_backup(&root)?;
         // Files change: nobody may look meanwhile.

@@ -69,7 +69,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
-    /// format before Kafka 0.11, no `.log`, a directory in this store, or in another that is open. [`BatchTooLarge`](Error::BatchTooLarge),
+    /// format before Kafka 0.11, no `.log`, a directory in this store, or in another that is open, also where it is a link there. [`BatchTooLarge`](Error::BatchTooLarge),
     /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
     /// otherwise as [`create_topic`](Self::create_topic).
     pub fn adopt_topic<S: Into<LogSource>>(

@@ -1,11 +1,12 @@
 //! Making a topic of logs that were written elsewhere.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{CatalogTopic, Identity, partition_dir_name};
-use crate::io::{Directory, DirectoryLock, Leads, Link, random_id};
+use crate::io::{Directory, DirectoryLock, Leads, Link, as_seen, random_id};
 use crate::log::{Adoptee, Inspection, Log, TornTail};
 use crate::topic::admin::entry_of;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
@@ -60,6 +61,11 @@ impl LogSource {
     pub fn reflinked(mut self) -> Self {
         self.link = Some(Link::Blocks);
         self
+    }
+
+    fn refused(&self, reason: &str) -> Error {
+        let (path, reason) = (self.path.clone(), reason.to_owned());
+        Error::CannotAdopt { path, position: 0, offset: None, reason }
     }
 }
 
@@ -140,11 +146,11 @@ struct Candidate {
     source: PathBuf,
     log: Adoptee,
     link: Option<Link>,
-    /// Nobody opens the store that it is of. Held for its drop.
-    _lock: Option<DirectoryLock>,
+    /// Nobody opens a store that it is of. Held for their drop.
+    _locks: Vec<DirectoryLock>,
 }
 
-/// Whose a directory of a log is.
+/// Whose the logs in a directory are.
 enum StoreOf {
     /// Of the store there, which somebody writes to.
     Open(String),
@@ -154,16 +160,28 @@ enum StoreOf {
     Nobody,
 }
 
-fn lock_store_of(log: &Directory) -> Result<StoreOf> {
-    let Some(above) = log.path().parent().map(|above| log.at(above)) else { return Ok(StoreOf::Nobody) };
-    if !above.has(CATALOG_FILE)? {
-        return Ok(StoreOf::Nobody);
-    }
-    Ok(match above.lock_shared()? {
-        Some(DirectoryLock::Busy { .. }) => StoreOf::Open(above.path().display().to_string()),
-        Some(lock @ DirectoryLock::Held(_)) => StoreOf::Locked(lock),
-        None => StoreOf::Nobody,
+fn lock_store(above: &Directory) -> Result<StoreOf> {
+    Ok(match above.lock_shared() {
+        Ok(Some(DirectoryLock::Busy { .. })) => StoreOf::Open(above.path().display().to_string()),
+        Ok(Some(lock @ DirectoryLock::Held(_))) => StoreOf::Locked(lock),
+        Ok(None) => StoreOf::Nobody,
+        // Where a file is locked: a copy has none.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => StoreOf::Nobody,
+        Err(error) => return Err(error),
     })
+}
+
+/// The stores in which the log in `directory` has a name, of those that can be told: the one that was `given` may be a link to it.
+fn stores_of(given: &Path, directory: &Directory) -> Result<Vec<Directory>> {
+    let given = std::path::absolute(given).map_err(|error| Error::io(given, "find the place of", error))?;
+    let mut stores: Vec<Directory> = Vec::new();
+    for above in [directory.path().parent(), given.parent()].into_iter().flatten() {
+        let above = directory.elsewhere(above)?;
+        if stores.iter().all(|other| other.path() != above.path()) && as_seen(above.has(CATALOG_FILE))? {
+            stores.push(above);
+        }
+    }
+    Ok(stores)
 }
 
 impl Topics {
@@ -195,27 +213,11 @@ impl Topics {
         let (mut directories, mut locks): (Vec<Directory>, Vec<_>) = (Vec::new(), Vec::new());
         for source in &sources {
             let directory = self.root.elsewhere(&source.path)?;
-            let refuse = |reason: &str| {
-                let (path, reason) = (source.path.clone(), reason.to_owned());
-                Err(Error::CannotAdopt { path, position: 0, offset: None, reason })
-            };
-            if self.root.leads(directory.path())? == Leads::Inside {
-                return refuse(
-                    "it lies in this store: copy it elsewhere while the store is closed, and give the copy",
-                );
-            }
             if directories.iter().any(|other| other.path() == directory.path()) {
-                return refuse("the directory was given twice: each becomes a partition of its own");
+                let why = "the directory was given twice: each becomes a partition of its own";
+                return Err(source.refused(why));
             }
-            locks.push(match lock_store_of(&directory)? {
-                StoreOf::Open(store) => {
-                    return refuse(&format!(
-                        "it is of the store in {store}, which is open: close that, or give a copy"
-                    ));
-                }
-                StoreOf::Locked(lock) => Some(lock),
-                StoreOf::Nobody => None,
-            });
+            locks.push(self.lock_stores_of(source, &directory)?);
             directories.push(directory);
         }
         let how = Inspection {
@@ -225,11 +227,37 @@ impl Topics {
             // What cannot be listed is told below.
             is_of_annals: directories.iter().any(|one| Log::is_of_annals(one).unwrap_or(false)),
         };
-        let looked = sources.into_iter().zip(directories).zip(locks).map(|((source, directory), lock)| {
+        let looked = sources.into_iter().zip(directories).zip(locks).map(|((source, directory), locks)| {
             let log = Log::inspect(directory, source.start, how)?;
-            Ok(Candidate { source: source.path, log, link: source.link, _lock: lock })
+            Ok(Candidate { source: source.path, log, link: source.link, _locks: locks })
         });
         looked.collect()
+    }
+
+    /// Nobody opens the stores of that log as long as these are held. An error when somebody has, or it is of this one.
+    fn lock_stores_of(&self, source: &LogSource, directory: &Directory) -> Result<Vec<DirectoryLock>> {
+        const OWN: &str =
+            "it lies in this store: copy it elsewhere while the store is closed, and give the copy";
+        if self.root.leads(directory.path())? == Leads::Inside {
+            return Err(source.refused(OWN));
+        }
+        let mut locks = Vec::new();
+        for store in stores_of(&source.path, directory)? {
+            // Its own lock is not to be asked for: it would be another one then, and be let go of.
+            if self.root.leads(store.path())? == Leads::Inside {
+                return Err(source.refused(OWN));
+            }
+            match lock_store(&store)? {
+                StoreOf::Open(at) => {
+                    let why =
+                        format!("it is of the store in {at}, which is open: close that, or give a copy");
+                    return Err(source.refused(&why));
+                }
+                StoreOf::Locked(lock) => locks.push(lock),
+                StoreOf::Nobody => {}
+            }
+        }
+        Ok(locks)
     }
 
     fn bring_over(

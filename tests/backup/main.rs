@@ -18,6 +18,7 @@ mod large;
 mod lines;
 mod load;
 mod own;
+mod places;
 mod targets;
 
 use annals::{Isolation, Partition, Store};

@@ -27,12 +27,16 @@ impl Copies {
         Ok(Self { directory })
     }
 
+    /// What the directory is called in which copies of files in `from` lie.
+    pub(crate) fn place_of(from: &Directory) -> &str {
+        from.path().file_name().and_then(|place| place.to_str()).unwrap_or("store")
+    }
+
     /// Copies a stretch of a file. It is durable, and so is its name.
     pub(crate) fn keep(&self, from: &Directory, name: &str, range: Range<u64>) -> Result<PathBuf> {
-        let place = from.path().file_name().and_then(|place| place.to_str()).unwrap_or("store");
         let stem = format!("{name}.{}", range.start);
         let source = from.open(name, OpenMode::Read)?;
-        let directory = self.directory.child(place);
+        let directory = self.directory.child(Self::place_of(from));
         // As where the directory for copies is the one that the store stands in.
         if from.leads(directory.path())? == Leads::Inside {
             let why = "a copy would lie beside what it is a copy of: give another directory for them";
