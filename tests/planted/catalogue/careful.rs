@@ -15,7 +15,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/log/producers/state.rs",
         good: ".min(self.durable()).min(self.stable()),",
         bad: ".min(self.durable()),",
-        caught_by: &[lib(&["store::reader::"])],
+        caught_by: &[tests("lib", &["store::reader::"])],
     },
     Bug {
         name: "transaction-that-a-dead-owner-has-not-ended-is-taken-for-kept",
