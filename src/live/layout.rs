@@ -15,7 +15,7 @@ pub(super) const SLOT_WORDS: usize = 16;
 pub(super) const MOST_SLOTS: usize = 1 << 20;
 
 /// `annals`, a zero, and the version.
-pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"annals\0\x01");
+pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"annals\0\x02");
 
 /// Words of the head.
 pub(super) mod head {

@@ -201,6 +201,12 @@ impl Log {
         *self.config.write() = Arc::clone(config);
     }
 
+    /// As if its owner had shown it so, and nothing else.
+    #[cfg(all(test, not(annals_shuttle)))]
+    pub(crate) fn show_kept(&self, kept: crate::types::Offset) {
+        self.follow.iter().for_each(|follow| follow.kept.store(kept, std::sync::atomic::Ordering::Release));
+    }
+
     /// A file that the list names is not there: its name may be another file's by now. The files are looked for again, as the owner
     /// shows them. Ok where the caller is to read again; `tries` counts how often it did.
     pub(in crate::log) fn look_anew(&self, error: Error, tries: &mut u32) -> Result<()> {

@@ -93,6 +93,8 @@ impl Log {
     /// The log starts somewhere else: what was taken out whole is in nobody's way any more, in another process neither.
     pub(in crate::log) fn note_start(&self, writer: &mut Writer) {
         writer.uncommitted = self.producers.lock().uncommitted(self.start());
+        self.show_durable();
+        self.watchers.raise();
     }
 
     /// Everything below belongs to no transaction, or to one whose end is decided.
@@ -108,8 +110,9 @@ impl Log {
     /// Everything below is synced, and of no transaction that a power cut may take back whatever was decided, as it has no end in the log.
     pub(crate) fn kept(&self) -> Offset {
         match &self.follow {
-            // As its owner shows it, or its files tell.
-            Some(follow) => follow.kept.load(Ordering::Acquire).min(self.durable()),
+            // As its owner shows it, or its files tell. It is shown by itself: the end of a transaction that it goes by may stand behind the bytes
+            // that are shown, and only what is stable has its end among these.
+            Some(follow) => follow.kept.load(Ordering::Acquire).min(self.durable()).min(self.stable()),
             None => self.durable().min(self.finished()),
         }
     }

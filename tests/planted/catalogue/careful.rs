@@ -11,6 +11,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["careful::a_careful_reader_elsewhere"])],
     },
     Bug {
+        name: "kept-is-believed-before-its-end-is-seen",
+        file: "src/log/producers/state.rs",
+        good: ".min(self.durable()).min(self.stable()),",
+        bad: ".min(self.durable()),",
+        caught_by: &[tests("lib", &["store::reader::"])],
+    },
+    Bug {
         name: "transaction-that-a-dead-owner-has-not-ended-is-taken-for-kept",
         file: "src/log/follow/table.rs",
         good: "durable.min(unfinished.unwrap_or(end))",

@@ -153,7 +153,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "snapshot-of-a-transaction-that-may-be-taken-back",
         file: "src/topic/partition.rs",
-        good: "offset < self.log.durable().min(self.log.ended())",
+        good: "offset < self.log.kept().min(self.log.ended())",
         bad: "offset < self.log.durable()",
         caught_by: &[tests("streams", &["projections::a_snapshot_holds_no_event"])],
     },
