@@ -85,6 +85,8 @@ fn worker(store: &Store) -> annals::Result<Worker> {
 fn tell_found(store: &Store) {
     let mut lines = String::new();
     if let Err(error) = find(store, &mut lines) {
+        // Perhaps in the middle of a line.
+        lines += if lines.is_empty() || lines.ends_with('\n') { "" } else { "\n" };
         lines += &format!("B {}\n", error.to_string().replace('\n', " "));
     }
     tell(&format!("{lines}{READY}\n"));
