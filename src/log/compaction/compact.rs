@@ -2,18 +2,17 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::slice;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::format::{BatchHeader, Malformed, RecordIter, SegmentSummary};
+use crate::format::SegmentSummary;
 use crate::io::Stopwatch;
 use crate::locks::Ordering;
+use crate::log::compaction::learn::Round;
 use crate::log::compaction::markers::Markers;
-use crate::log::compaction::offset_map::{Full, OffsetMap};
 use crate::log::compaction::plan::{RunLimits, Sealed, has_due, measure, runs};
-use crate::log::compaction::rewrite::{Expander, Rewrite, Rewriter, Source};
-use crate::log::compaction::room::Lack;
+use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
+use crate::log::compaction::room::{Lack, Reached, left_free_beside};
 use crate::log::compaction::sieve::LastOfKey;
 use crate::log::compaction::swap::Swap;
 use crate::log::compaction::{CompactionConfig, CompactionReport, Dirt, Effort};
@@ -28,14 +27,17 @@ use crate::log::write::accumulator::Take;
 use crate::log::write::writer::Writer;
 use crate::types::Offset;
 
+/// A pass ends when so many tables without a segment were refused: they differ by little.
+const MOST_TABLES: usize = 4;
+
 /// The sealed part of a log at one moment.
-struct Snapshot {
-    sources: Vec<Source>,
-    dirt: Dirt,
-    cleaned_until: Offset,
+pub(super) struct Snapshot {
+    pub(super) sources: Vec<Source>,
+    pub(super) dirt: Dirt,
+    pub(super) cleaned_until: Offset,
     start: Offset,
     /// Transactions whose records nobody is to read.
-    aborted: AbortedRange,
+    pub(super) aborted: AbortedRange,
     /// Whose last batches have to stay.
     producers: ProducerTable,
     /// Those of the log when it was decided how to compact.
@@ -59,30 +61,6 @@ struct Passed {
     covered: Offset,
     /// Some of it had no room.
     lack: Option<Lack>,
-}
-
-/// One pass over a log.
-struct Round {
-    map: OffsetMap,
-    /// The map knows everything that is dirty below here.
-    covered: Offset,
-}
-
-impl Round {
-    /// Learns the keys of a batch, up to the first for which there is no room.
-    fn note(&mut self, header: &BatchHeader, records: &[u8]) -> Result<Result<(), Full>, Malformed> {
-        for record in RecordIter::new(header, records) {
-            let record = record?;
-            if let Some(key) = record.key.filter(|_| record.offset >= self.covered)
-                && let Err(full) = self.map.put(key, record.offset)
-            {
-                self.covered = record.offset;
-                return Ok(Err(full));
-            }
-        }
-        self.covered = self.covered.max(header.next_offset());
-        Ok(Ok(()))
-    }
 }
 
 impl CompactionReport {
@@ -115,36 +93,47 @@ impl Log {
         self.check_going_on()?;
         let watch = Stopwatch::start();
         let mut report = CompactionReport::new(self.topic_partition.clone());
-        let (mut is_prepared, mut through, mut lack) = (false, None, None);
         self.note_wanting(None);
-        loop {
-            // In this order: settings that are replaced after the answer are noticed.
-            let settings = self.config();
-            let Some(config) = ask() else { break };
-            if !std::mem::replace(&mut is_prepared, true) {
-                self.prepare_to_compact(&config)?;
-            }
-            let Some(snapshot) = self.snapshot(&config, settings)? else { break };
-            report.rounds += 1;
-            // What is sealed while it is at work is the next one's: else it had no end where others send.
-            let through = *through.get_or_insert(snapshot.dirt.until);
-            let before = report.freed();
-            let Passed { covered, lack: lacks } = self.run_round(&snapshot, &config, &mut report)?;
-            if lacks.is_some() && report.freed() > before {
-                continue;
-            }
-            lack = lacks;
-            // Other settings may do what these could not.
-            let is_stuck =
-                covered <= snapshot.cleaned_until && Arc::ptr_eq(&snapshot.settings, &self.config());
-            if covered >= through.min(snapshot.dirt.until) || is_stuck || lack.is_some() {
-                break;
-            }
-        }
+        let passed = self.pass_over(ask, &mut report);
+        // Whatever had no room is waited for.
+        let lack = passed.or_else(|error| self.lack_of_table(error, 0).map(Some))?;
         report.cleaned_until = self.cleaned_until()?;
         self.note_compacted(&report, watch.elapsed());
         self.note_wanting(lack.as_ref());
         lack.map_or(Ok(report), |lack| Err(lack.error))
+    }
+
+    /// As many passes as it takes. What had no room, where that is known of segments.
+    fn pass_over(
+        self: &Arc<Self>,
+        ask: &dyn Fn() -> Option<CompactionConfig>,
+        report: &mut CompactionReport,
+    ) -> Result<Option<Lack>> {
+        let (mut is_prepared, mut through) = (false, None);
+        loop {
+            // In this order: settings that are replaced after the answer are noticed.
+            let settings = self.config();
+            let Some(config) = ask() else { return Ok(None) };
+            if !std::mem::replace(&mut is_prepared, true) {
+                self.prepare_to_compact(&config)?;
+            }
+            let Some(mut snapshot) = self.snapshot(&config, settings)? else { return Ok(None) };
+            report.rounds += 1;
+            // What is sealed while it is at work is the next one's: else it had no end where others send.
+            let through = *through.get_or_insert(snapshot.dirt.until);
+            snapshot.dirt.until = snapshot.dirt.until.min(through.max(snapshot.cleaned_until));
+            let before = report.freed();
+            let Passed { covered, lack } = self.run_round(&snapshot, &config, report)?;
+            if lack.is_some() && report.freed() > before {
+                continue;
+            }
+            // Other settings may do what these could not.
+            let is_stuck =
+                covered <= snapshot.cleaned_until && Arc::ptr_eq(&snapshot.settings, &self.config());
+            if covered >= snapshot.dirt.until || is_stuck || lack.is_some() {
+                return Ok(lack);
+            }
+        }
     }
 
     fn prepare_to_compact(self: &Arc<Self>, config: &CompactionConfig) -> Result<()> {
@@ -251,6 +240,7 @@ impl Log {
         // Where the first one begins that stays as it was.
         let mut uncleaned: Option<Offset> = None;
         let mut lack: Option<Lack> = None;
+        let mut tables_left = MOST_TABLES;
         let mut ranges = VecDeque::from(runs(&segments, &self.run_limits()));
         while let Some(range) = ranges.pop_front() {
             let run = at.sources.get(range.clone()).unwrap_or_default();
@@ -276,7 +266,7 @@ impl Log {
                 }
                 // Each of them takes less, and what nothing is left of takes none.
                 Cleaned::NoRoom(lacks) if run.len() > 1 => {
-                    if lacks.was_written {
+                    if lacks.reached != Reached::Look {
                         markers.skip();
                     }
                     range.rev().for_each(|at| ranges.push_front(at..at + 1));
@@ -285,7 +275,8 @@ impl Log {
                     uncleaned = uncleaned.or(run.first().map(|source| source.summary.base));
                     is_behind_uncleaned.set(true);
                     markers.skip();
-                    if lacks.was_written {
+                    tables_left -= usize::from(lacks.reached == Reached::Table);
+                    if lacks.reached == Reached::Written || tables_left == 0 {
                         ranges.clear();
                     }
                     lack = Some(Lack::both(lack, lacks));
@@ -300,8 +291,20 @@ impl Log {
         }
         // What was not cleaned needs, when it is, every key that has come since.
         let covered = uncleaned.map_or(covered, |base| covered.min(base).max(at.cleaned_until));
-        self.note_cleaned(covered, &horizons)?;
-        Ok(Passed { covered, lack })
+        Ok(Passed { covered, lack: self.end_round(covered, &horizons, lack)? })
+    }
+
+    /// Notes what a pass came to. What had no room then.
+    fn end_round(
+        &self,
+        covered: Offset,
+        horizons: &[NewHorizon],
+        lack: Option<Lack>,
+    ) -> Result<Option<Lack>> {
+        Ok(match self.note_cleaned(covered, horizons) {
+            Ok(()) => lack,
+            Err(error) => Some(Lack::both(lack, self.lack_of_table(error, 0)?)),
+        })
     }
 
     /// Puts what stays of a run in its place.
@@ -326,11 +329,13 @@ impl Log {
             Rewrite::Changed(replacement) => {
                 let after = replacement.new.as_ref().map(|new| new.summary);
                 match self.swap(run, replacement.new, Some(&at.settings)) {
-                    Err(error) if error.is_disk_full() && self.poison.get().is_none() => {
-                        return Ok(Cleaned::NoRoom(Lack::in_vain(error)));
-                    }
+                    Ok(Swap::Done) => {}
                     Ok(Swap::Overtaken) => return Ok(Cleaned::Overtaken),
-                    swapped => drop(swapped?),
+                    Err(error) => {
+                        let left_free = left_free_beside(run.iter().map(|source| source.summary.bytes).sum());
+                        let beside = after.map_or(0, |after| after.bytes.saturating_add(left_free));
+                        return self.lack_of_table(error, beside).map(Cleaned::NoRoom);
+                    }
                 }
                 report.removed_records += replacement.removed_records;
                 report.add(run, after.as_ref());
@@ -343,56 +348,5 @@ impl Log {
         let config = self.config().segment;
         let (max_bytes, max_index_bytes) = (u64::from(config.max_bytes), u64::from(config.max_index_bytes));
         RunLimits { max_bytes, max_index_bytes }
-    }
-
-    fn learn(&self, at: &Snapshot, config: &CompactionConfig) -> Result<Round> {
-        let dirty = at.sources.iter().filter(|source| {
-            source.summary.next_offset > at.cleaned_until && source.summary.base < at.dirt.until
-        });
-        let records = dirty.clone().map(|source| source.summary.record_count).sum();
-        let mut round =
-            Round { map: OffsetMap::new(config.memory_bytes, records), covered: at.cleaned_until };
-        let mut expander = Expander::default();
-        for source in dirty {
-            match self.learn_from(source, at, (&mut expander, &mut round)) {
-                Ok(Err(Full)) => break,
-                // It has left the log, and all before it: its keys are of no account.
-                Err(_) if self.has_left(slice::from_ref(source)) => {}
-                learned => drop(learned?),
-            }
-            round.covered = round.covered.max(source.summary.next_offset);
-        }
-        Ok(round)
-    }
-
-    /// Learns the keys of one segment, as far as there is room for them.
-    fn learn_from(
-        &self,
-        source: &Source,
-        at: &Snapshot,
-        (expander, round): (&mut Expander, &mut Round),
-    ) -> Result<Result<(), Full>> {
-        let mut cursor = source.segment.walk()?;
-        let mut headers = crc32fast::Hasher::new();
-        while let Some(batch) = cursor.next_batch()? {
-            self.check_going_on()?;
-            headers.update(batch.bytes().get(..BatchHeader::LEN).unwrap_or_default());
-            let header = batch.header();
-            let is_aborted = header.attributes.is_transactional()
-                && at.aborted.holds(header.producer_id, header.base_offset);
-            if header.next_offset() <= at.cleaned_until || header.attributes.is_control() || is_aborted {
-                continue;
-            }
-            let limit = self.options.max_expanded_bytes;
-            let noted =
-                expander.records(&batch, limit).and_then(|records| round.note(batch.header(), records));
-            let damaged = |malformed| {
-                source.segment.log().damaged(batch.position(), batch.header().base_offset, malformed)
-            };
-            if noted.map_err(damaged)? == Err(Full) {
-                return Ok(Err(Full));
-            }
-        }
-        source.check_headers(headers).map(Ok)
     }
 }

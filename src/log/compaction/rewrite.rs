@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::{
     BatchHeader, BatchRewriter, Codec, Decompressor, Malformed, Outcome, RawRecord, SegmentSummary,
 };
-use crate::log::compaction::room::{Lack, left_free_beside};
+use crate::log::compaction::room::{Lack, Reached, left_free_beside};
 use crate::log::compaction::sieve::{BatchFate, Sieve};
 use crate::log::log::Log;
 use crate::segment::{self, FinishedSegment, NewSegment, Segment, StoredBatch};
@@ -223,7 +223,7 @@ impl<'a> Rewriter<'a> {
         let needed = look.unwrap_or_default().bytes.saturating_add(left_free);
         match log.make_room(needed) {
             Err(error) if error.is_disk_full() => {
-                Ok(Some(Rewrite::NoRoom(Lack { error, needed: Some(needed), was_written: false })))
+                Ok(Some(Rewrite::NoRoom(Lack { error, needed: Some(needed), reached: Reached::Look })))
             }
             made => made.map(|()| None),
         }

@@ -17,20 +17,33 @@ const MOST_LEFT_FREE: u64 = 1 << 20;
 /// Where not even so many bytes are free, index files go for what is written.
 const LITTLE: u64 = 64 * 1024;
 
+/// Disks give room by so many bytes, mostly.
+const BLOCK: u64 = 4096;
+
 /// A rewrite had no room.
 #[derive(Debug)]
 pub(super) struct Lack {
     pub(super) error: Error,
     /// What was to be free; `None` where the file system has refused although there seemed to be as much, or cannot say.
     pub(super) needed: Option<u64>,
+    pub(super) reached: Reached,
+}
+
+/// How far it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reached {
+    /// It was looked at, and is as if nobody had.
+    Look,
+    /// Nothing was to be written but a table, which was refused.
+    Table,
     /// Something was written, in vain.
-    pub(super) was_written: bool,
+    Written,
 }
 
 impl Lack {
     /// Of something that was begun: there had seemed to be room.
     pub(super) fn in_vain(error: Error) -> Self {
-        Self { error, needed: None, was_written: true }
+        Self { error, needed: None, reached: Reached::Written }
     }
 
     /// Both, told as one: the first error, and what the first of them needs that has room again.
@@ -40,7 +53,7 @@ impl Lack {
             (Some(first), Some(second)) => Some(first.min(second)),
             (first, second) => first.or(second),
         };
-        Self { needed, was_written: first.was_written || second.was_written, ..first }
+        Self { needed, reached: first.reached.max(second.reached), ..first }
     }
 }
 
@@ -49,11 +62,16 @@ pub(super) fn left_free_beside(bytes: u64) -> u64 {
     (bytes / PART_LEFT_FREE).min(MOST_LEFT_FREE)
 }
 
+/// What a file of so many bytes takes.
+fn in_blocks(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(BLOCK).unwrap_or(bytes)
+}
+
 /// What a compaction had no room for, and what there was then.
 #[derive(Debug, Default)]
 pub(in crate::log) struct Wanting(Mutex<Option<Wanted>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Wanted {
     needed: Option<u64>,
     /// How often files of the store had been taken off the disk.
@@ -79,20 +97,35 @@ impl Log {
         self.directory.check_space(bytes)
     }
 
+    /// What there is to wait for where a new state file was refused, or what goes with one, and `beside` it was to be written. The error itself where
+    /// it was refused for something else than room.
+    pub(super) fn lack_of_table(&self, error: Error, beside: u64) -> Result<Lack> {
+        if !error.is_disk_full() || self.poison.get().is_some() {
+            return Err(error);
+        }
+        let table = self.writer.lock().phase.state().map_or(0, |state| state.encode().len() as u64);
+        let needed = in_blocks(table).saturating_add(in_blocks(beside));
+        // It is free, and was refused all the same, or the file system does not say.
+        let is_scarce = self.is_scarce(needed).unwrap_or_default();
+        let reached = if beside > 0 { Reached::Written } else { Reached::Table };
+        Ok(Lack { error, needed: is_scarce.then_some(needed), reached })
+    }
+
     /// What the compaction that ends had no room for.
     pub(super) fn note_wanting(&self, lack: Option<&Lack>) {
-        *self.wanting.0.lock() = lack.map(|lack| Wanted {
+        let wanted = lack.map(|lack| Wanted {
             needed: lack.needed,
             removals: self.figures.removals.get(),
             settings: self.config(),
         });
+        *self.wanting.0.lock() = wanted;
     }
 
     /// Whether the last compaction failed for want of room, and things are others now: as much is free, or, where that is not known,
     /// something was removed since; or the log has other settings.
     pub(crate) fn may_have_room(&self) -> bool {
-        let wanting = self.wanting.0.lock();
-        let Some(wanted) = &*wanting else { return false };
+        // Taken out: the file system is asked under no lock.
+        let Some(wanted) = self.wanting.0.lock().clone() else { return false };
         let was_removed = || self.figures.removals.get() > wanted.removals;
         let has_room = || match wanted.needed {
             Some(needed) => self.directory.check_space(needed).is_ok(),
@@ -114,10 +147,11 @@ mod tests {
 
     #[test]
     fn of_several_that_lack_room_the_least_is_waited_for() {
-        let lack = |needed| Lack { error: Error::invalid("room"), needed, was_written: false };
+        let lack = |needed| Lack { error: Error::invalid("room"), needed, reached: Reached::Look };
         let both = |one, other| Lack::both(Some(lack(one)), lack(other)).needed;
         assert_eq!([both(Some(7), Some(5)), both(None, Some(5)), both(Some(5), None)], [Some(5); 3]);
         assert_eq!(both(None, None), None);
-        assert!(Lack::both(Some(Lack::in_vain(Error::invalid("room"))), lack(Some(5))).was_written);
+        let written = Lack::both(Some(Lack::in_vain(Error::invalid("room"))), lack(Some(5)));
+        assert_eq!(written.reached, Reached::Written);
     }
 }

@@ -24,6 +24,7 @@ mod needed;
 mod overtaken;
 pub(in crate::log) mod place;
 mod removal;
+mod room;
 #[cfg(annals_shuttle)]
 mod schedules;
 mod together;

@@ -4,6 +4,7 @@ use super::*;
 
 const UPKEEP: Tests = tests("interface", &["errors::upkeep::"]);
 const LEFT: Tests = tests("lib", &["log::tests::left::"]);
+const ROOM: Tests = tests("lib", &["log::tests::room::"]);
 const SMALL_DISK: Tests = tests("interface", &["small_disk::"]);
 const BEFORE_APPEND: Tests = tests("lib", &["log::tests::before_append::"]);
 
@@ -163,6 +164,41 @@ pub(super) const BUGS: &[Bug] = &[
         good: "                        ranges.clear();\n",
         bad: "",
         caught_by: &[SMALL_DISK],
+    },
+    Bug {
+        name: "compaction-takes-what-is-sealed-meanwhile",
+        file: "src/log/compaction/compact.rs",
+        good: "snapshot.dirt.until.min(through.max(snapshot.cleaned_until));",
+        bad: "snapshot.dirt.until.max(through);",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "compaction-forgets-what-the-table-had-no-room-for",
+        file: "src/log/compaction/compact.rs",
+        good: "passed.or_else(|error| self.lack_of_table(error, 0).map(Some))?;",
+        bad: "passed?;",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "end-of-a-compaction-that-has-no-room-is-no-lack",
+        file: "src/log/compaction/compact.rs",
+        good: "Err(error) => Some(Lack::both(lack, self.lack_of_table(error, 0)?)),",
+        bad: "Err(_) => lack,",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "refused-table-passes-for-a-segment-written-in-vain",
+        file: "src/log/compaction/room.rs",
+        good: "if beside > 0 { Reached::Written } else { Reached::Table };",
+        bad: "Reached::Written.max(if beside > 0 { Reached::Written } else { Reached::Table });",
+        caught_by: &[ROOM],
+    },
+    Bug {
+        name: "free-space-is-asked-for-under-a-lock",
+        file: "src/log/compaction/room.rs",
+        good: "let Some(wanted) = self.wanting.0.lock().clone() else { return false };",
+        bad: "let wanted = self.wanting.0.lock();\n        let Some(wanted) = &*wanted else { return false };",
+        caught_by: &[ROOM],
     },
     Bug {
         name: "compaction-of-a-group-or-none",
