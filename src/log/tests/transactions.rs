@@ -335,3 +335,26 @@ fn a_committed_transaction_lost_its_end_to_a_compaction_that_took_a_run_again() 
     committed.retain(|(_, value)| value.len() < 100);
     assert_eq!(committed, [(0, "committed".to_owned())]);
 }
+
+/// Readers pass over it once that is decided; they know by the marker once there is one, which may stand in a segment that a list of earlier lacks.
+#[test]
+fn a_record_of_an_aborted_transaction_was_read_where_its_marker_came_into_another_segment_meanwhile() {
+    let files = Gated::default();
+    let place = Place::in_memory(ReadMode::Positional, Arc::new(files.clone()));
+    let log = place.open();
+    stage(&log, stamp(7, 0, 0), &["aborted".into()]).unwrap();
+    assert!(log.decide(7, Ending::Abort));
+    assert_eq!(log.stable(), 1);
+    let (mut is_ended, ends) = (false, Arc::clone(&log));
+    let visit = move || {
+        if !std::mem::replace(&mut is_ended, true) {
+            assert!(ends.roll().unwrap());
+            let mut stage = ends.stage().unwrap();
+            let marker = stage.marker(7).unwrap();
+            stage.place_marker(marker).unwrap();
+            stage.write().unwrap();
+        }
+    };
+    let read = files.stopping(Stops::Reads, visit, || read(&log, 0, Isolation::ReadCommitted));
+    assert_eq!((read, log.segment_list().iter().count(), log.end()), (Vec::new(), 2, 2));
+}

@@ -11,6 +11,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("processes", &["careful::a_careful_reader_elsewhere"])],
     },
     Bug {
+        name: "end-of-a-transaction-is-looked-for-in-an-old-list",
+        file: "src/log/read/walk.rs",
+        good: "header.attributes.is_transactional() && self.list_changed()",
+        bad: "header.attributes.is_transactional() && self.list_changed() && header.record_count < 0",
+        caught_by: &[tests("lib", &["log::tests::transactions::"])],
+    },
+    Bug {
         name: "kept-is-believed-before-its-end-is-seen",
         file: "src/log/producers/state.rs",
         good: ".min(self.durable()).min(self.stable()),",
