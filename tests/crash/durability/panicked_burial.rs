@@ -98,7 +98,7 @@ fn a_panic_behind_the_decision_about_a_dead_letter_had_its_message_handed_out_ag
                 nth += 1;
                 assert!(nth < 1_000, "it does not end");
             }
-            let least = if durability == Durability::Os { 3 } else { 13 };
+            let least = if durability == Durability::Os { 3 } else { 10 };
             assert!(nth >= least, "{nth} calls: {way:?} at {durability:?}, space ahead {space:?}");
             assert!(seen > 0 || durability == Durability::Os, "no call is behind the decision");
         }
