@@ -213,7 +213,7 @@ impl Consumer {
     /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
     /// compaction or retention left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. But what that
     /// did not look at counts: paused partitions, records that are not durable yet for who [reads durable ones
-    /// alone](ConsumerBuilder::read_durable_only), and records in memory of a partition to which another thread writes just then. A partition whose topic was deleted
+    /// alone](crate::ConsumerBuilder::read_durable_only), and records in memory of a partition to which another thread writes just then. A partition whose topic was deleted
     /// is left out.
     ///
     /// # Errors
