@@ -68,6 +68,10 @@ fn a_compaction_without_room_took_the_last_bytes_in_each_round() {
     rounds_without_room(&store, &partition);
     assert_eq!(disk.state().rewritten, 0, "it looks before it writes");
     assert_eq!(disk.state().begun, 0);
+    // What stays of one of them would fit, and nothing beside it.
+    disk.leave_free(3 * MIB);
+    store.maintain().expect("it waits");
+    assert_eq!(disk.state().rewritten, 0, "an eighth of what it reads is left to who sends");
     // There is enough for one of them at a time, and for those who send beside it.
     disk.leave_free(7 * MIB / 2);
     store.maintain().expect("there is room, and it is seen in the next round");
