@@ -74,8 +74,9 @@ fn status_of(error: &Error) -> u8 {
         | Error::TopicMismatch { .. }
         | Error::UnexpectedEnd { .. }
         | Error::Backup { .. }
+        | Error::Held { .. }
         | Error::Fenced { .. } => 4,
-        Error::StoreLocked { .. } | Error::StoreInUse { .. } => 5,
+        Error::StoreLocked { .. } | Error::StoreInUse { .. } | Error::GroupInUse { .. } => 5,
         Error::Corrupt { .. } => 6,
         Error::Poisoned { cause, .. }
         | Error::Lost { cause, .. }

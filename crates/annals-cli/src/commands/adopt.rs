@@ -1,5 +1,6 @@
 //! `adopt`: a topic made of the files of another log.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use annals::{AdoptedPartition, LogSource, Offset, Store};
@@ -8,7 +9,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::commands::partition_dirs::in_order;
 use crate::commands::topics::{config, setting};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::open::with_made_store;
 use crate::show::{Object, Screen, count};
 
@@ -48,19 +49,19 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
 }
 
 fn adopt(options: &Options, directories: &[PathBuf], store: &Store, screen: &mut Screen) -> Outcome {
-    let source = |directory: &PathBuf| {
+    let source = |directory: &PathBuf| -> Outcome<LogSource> {
         let source = LogSource::new(directory);
-        let source = match kafka_start(directory) {
+        let source = match kafka_start(directory)? {
             Some(start) => source.start(start),
             None => source,
         };
-        match (options.hard_link, options.reflink) {
+        Ok(match (options.hard_link, options.reflink) {
             (true, _) => source.hard_linked(),
             (false, true) => source.reflinked(),
             (false, false) => source,
-        }
+        })
     };
-    let sources = directories.iter().map(source);
+    let sources = directories.iter().map(source).collect::<Outcome<Vec<_>>>()?;
     let adopted = store.adopt_topic(&options.topic, config(&options.config), sources)?;
     for (number, partition) in adopted.partitions.iter().enumerate() {
         let AdoptedPartition { source, start, end, records, bytes, segments, torn, aborted, .. } = partition;
@@ -100,9 +101,21 @@ fn object(topic: &str, number: usize, partition: &AdoptedPartition) -> Object {
 }
 
 /// What a broker notes beside the directories of its partitions: lines of topic, partition and offset, after two others.
-fn kafka_start(directory: &Path) -> Option<Offset> {
-    let text = std::fs::read_to_string(directory.parent()?.join("log-start-offset-checkpoint")).ok()?;
-    let (topic, partition) = directory.file_name()?.to_str()?.rsplit_once('-')?;
+/// One that is there and cannot be read is an error: without it records would be there again that were deleted.
+fn kafka_start(directory: &Path) -> Outcome<Option<Offset>> {
+    // Also of `.`, which has neither a name nor a directory that it is in.
+    let real = directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf());
+    let (Some(above), Some(name)) = (real.parent(), real.file_name().and_then(|name| name.to_str())) else {
+        return Ok(None);
+    };
+    let Some((topic, partition)) = name.rsplit_once('-') else { return Ok(None) };
+    let checkpoint = above.join("log-start-offset-checkpoint");
+    let text = match std::fs::read_to_string(&checkpoint) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| Failure::at("read", &checkpoint, error))?,
+    };
     let begin = format!("{topic} {partition} ");
-    text.lines().find_map(|line| line.strip_prefix(&begin))?.trim().parse().ok()
+    let Some(start) = text.lines().find_map(|line| line.strip_prefix(&begin)) else { return Ok(None) };
+    let wrong = || Failure::Conflict(format!("{}: {start:?} is no offset", checkpoint.display()));
+    start.trim().parse().map(Some).map_err(|_| wrong())
 }

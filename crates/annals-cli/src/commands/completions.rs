@@ -19,8 +19,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, screen: &mut Screen) -> Outcome {
-    clap_complete::generate(options.shell, &mut Arguments::command(), "annals", screen.out());
-    Ok(())
+    // A writer that fails would end it with a panic.
+    let mut words = Vec::new();
+    clap_complete::generate(options.shell, &mut Arguments::command(), "annals", &mut words);
+    screen.out().write_all(&words).map_err(of_output)
 }
 
 const ENVIRONMENT: &str = "\

@@ -1,11 +1,13 @@
 //! `consume`: records to lines.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
+use annals::stats::TopicStats;
 use annals::{
     Consumer, ConsumerBuilder, Error, Isolation, Offset, OnDamage, PartitionView, Records, StoreReader,
-    TopicPartition,
+    TopicPartition, TopicView,
 };
 use clap::{Args, ValueEnum};
 
@@ -123,21 +125,29 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
             for name in &options.topic {
                 printer.note_times(name, &store.topic(name)?.config());
             }
-            read_as_member(options, consumer(options, group, store.consumer_builder())?, &mut printer)
+            read_as_member(options, consumer(options, group, store.consumer_builder())?, &mut printer)?;
+            skipped_of(options, |name| store.topic(name)?.stats()).and_then(tell_of_skipped)
         }
         Some(group) => with_store(arguments, |store| {
             for name in &options.topic {
                 printer.note_times(name, &store.topic(name)?.config());
             }
             read_as_member(options, consumer(options, group, store.consumer_builder())?, &mut printer)?;
-            let mut skipped = 0;
-            for name in &options.topic {
-                let stats = store.topic(name)?.stats()?;
-                skipped += stats.partitions.iter().map(|one| one.skipped_offsets).sum::<u64>();
-            }
-            tell_of_skipped(skipped)
+            skipped_of(options, |name| store.topic(name)?.stats()).and_then(tell_of_skipped)
         }),
     }
+}
+
+/// What this process has passed over.
+fn skipped_of(options: &Options, stats: impl Fn(&str) -> annals::Result<TopicStats>) -> Outcome<u64> {
+    if !options.skip_damage {
+        return Ok(0);
+    }
+    let of_topic = |name: &String| -> Outcome<u64> {
+        let partitions = stats(name)?.partitions;
+        Ok(partitions.iter().map(|one| one.skipped_offsets).sum::<u64>())
+    };
+    options.topic.iter().map(of_topic).sum()
 }
 
 /// What was passed over is no secret.
@@ -161,24 +171,31 @@ fn consumer(options: &Options, group: &str, builder: ConsumerBuilder) -> Outcome
     Ok(builder.isolation(isolation(options)).on_damage(damage).build()?)
 }
 
-/// One partition after the other, each to its end.
+/// One partition after the other, each to the end that it has now: what comes meanwhile is not waited for, nor printed.
 fn read_partitions(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> Outcome {
-    let topics = options.topic.iter().map(|name| store.topic(name)).collect::<annals::Result<Vec<_>>>()?;
+    let mut parts = Vec::new();
+    for name in &options.topic {
+        let topic = store.topic(name)?;
+        printer.note_times(name, &topic.config());
+        for partition in chosen(options, &topic)? {
+            let end = partition.end();
+            parts.push((partition, end));
+        }
+    }
     let mut skipped = 0;
-    for topic in topics {
-        printer.note_times(topic.name(), &topic.config());
-        let partitions = if options.partition.is_empty() {
-            topic.partitions()
-        } else {
-            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
-        };
-        for partition in partitions {
-            if let Some(start) = start_of(options, &partition)? {
-                skipped += read_partition(options, &partition, start, printer)?;
-            }
+    for (partition, end) in parts {
+        if let Some(start) = start_of(options, &partition)? {
+            skipped += read_partition(options, &partition, (start, Bound::Excluded(end)), printer)?;
         }
     }
     tell_of_skipped(skipped)
+}
+
+fn chosen(options: &Options, topic: &TopicView) -> Outcome<Vec<PartitionView>> {
+    if options.partition.is_empty() {
+        return Ok(topic.partitions());
+    }
+    Ok(options.partition.iter().map(|number| topic.partition(*number)).collect::<annals::Result<_>>()?)
 }
 
 /// All partitions at once, as records come.
@@ -190,17 +207,17 @@ fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> 
     for name in &options.topic {
         let topic = store.topic(name)?;
         printer.note_times(name, &topic.config());
-        let partitions = if options.partition.is_empty() {
-            topic.partitions()
-        } else {
-            options.partition.iter().map(|n| topic.partition(*n)).collect::<annals::Result<Vec<_>>>()?
-        };
-        for partition in partitions {
+        for partition in chosen(options, &topic)? {
             let says_where =
                 options.from_beginning || options.offset.is_some() || options.from_time.is_some();
             let start = if says_where { start_of(options, &partition)? } else { None };
             let place = partition.topic_partition().clone();
-            starts.push((place, start.unwrap_or_else(|| partition.stable())));
+            let start = match start {
+                Some(Bound::Included(offset)) => offset,
+                Some(_) => partition.start(),
+                None => partition.stable(),
+            };
+            starts.push((place, start));
         }
     }
     consumer.assign(starts.iter().map(|(place, _)| place.clone()))?;
@@ -223,7 +240,7 @@ fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> 
             since = Instant::now();
         }
     }
-    Ok(())
+    skipped_of(options, |name| store.topic(name)?.stats()).and_then(tell_of_skipped)
 }
 
 fn goes_on(options: &Options, since: Instant) -> bool {
@@ -252,10 +269,10 @@ fn take_new_partitions(options: &Options, store: &StoreReader, consumer: &mut Co
 fn read_partition(
     options: &Options,
     partition: &PartitionView,
-    start: Offset,
+    range: (Bound<Offset>, Bound<Offset>),
     printer: &mut Printer<'_>,
 ) -> Outcome<u64> {
-    let mut reader = partition.read_from(start)?.isolation(isolation(options));
+    let mut reader = partition.read(range)?.isolation(isolation(options));
     let mut skipped = 0;
     while printer.left > 0 {
         interrupt::check()?;
@@ -272,17 +289,19 @@ fn read_partition(
     Ok(skipped)
 }
 
-/// `None` where there is nothing to read.
-fn start_of(options: &Options, partition: &PartitionView) -> Outcome<Option<Offset>> {
+/// `None` where there is nothing to read. The beginning has no number: what goes there meanwhile is nobody's fault.
+fn start_of(options: &Options, partition: &PartitionView) -> Outcome<Option<Bound<Offset>>> {
     if let Some(time) = options.from_time {
-        return Ok(partition.offset_for_time(time)?.map(|found| found.offset));
+        return Ok(partition.offset_for_time(time)?.map(|found| Bound::Included(found.offset)));
     }
-    let (start, end) = (partition.start(), partition.end());
     Ok(match options.offset.unwrap_or(Start::Earliest) {
-        Start::Earliest => Some(start),
+        Start::Earliest => Some(Bound::Unbounded),
         Start::Latest => None,
-        Start::At(offset) => Some(offset),
-        Start::Last(count) => Some(end.saturating_sub(count).max(start)),
+        Start::At(offset) => Some(Bound::Included(offset)),
+        Start::Last(count) => {
+            let (start, first) = (partition.start(), partition.end().saturating_sub(count));
+            Some(if first <= start { Bound::Unbounded } else { Bound::Included(first) })
+        }
     })
 }
 

@@ -68,7 +68,7 @@ impl Dump<'_> {
         for stretch in segment.stretches() {
             interrupt::check()?;
             match stretch? {
-                Stretch::Batch(batch) => self.batch(&batch)?,
+                Stretch::Batch(batch) => self.batch(&path, &batch)?,
                 Stretch::Zeros { position, bytes } => {
                     let words = format!("position: {position} zeros: {bytes}");
                     self.screen.either(|| objects::zeros(position, bytes), words)?;
@@ -95,7 +95,7 @@ impl Dump<'_> {
         self.screen.either(|| objects::unreadable(path, position, bytes, reason), words)
     }
 
-    fn batch(&mut self, batch: &BatchDump) -> Outcome {
+    fn batch(&mut self, path: &Path, batch: &BatchDump) -> Outcome {
         self.faults += u64::from(!batch.crc_fits);
         self.screen.either(|| objects::batch(batch), batch_line(batch))?;
         if !self.options.print_data_log && batch.crc_fits {
@@ -106,10 +106,7 @@ impl Dump<'_> {
                 self.screen.either(|| objects::record(record), record_line(batch.timestamp_type, record))
             }),
             Ok(_) => Ok(()),
-            Err(error) => {
-                let place = Path::new("batch");
-                self.unreadable(place, Some(batch.position), Some(batch.bytes), &error.to_string())
-            }
+            Err(error) => self.unreadable(path, Some(batch.position), Some(batch.bytes), &error.to_string()),
         }
     }
 

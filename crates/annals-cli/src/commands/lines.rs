@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use annals::{Error, Offset, TopicView};
+use annals::{Error, Offset, PartitionView, TopicView};
 use clap::Args;
 
 use crate::arguments::Arguments;
@@ -17,7 +17,7 @@ use crate::open::{with_reader, with_store};
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
 
-/// Write the committed records of a topic into a file of JSON lines, as `consume --json` prints them.
+/// Write the committed records of a topic, up to the end that it has now, into a file of JSON lines, as `consume --json` prints them.
 ///
 /// Example: annals export --topic orders --to orders.jsonl
 #[derive(Debug, Args)]
@@ -114,12 +114,14 @@ fn export_to(path: &Path, topic: &TopicView) -> Outcome<u64> {
 fn write_all(topic: &TopicView, to: &mut impl Write, failed: &dyn Fn(io::Error) -> Failure) -> Outcome<u64> {
     let partitions = topic.partitions();
     let offsets = |from: Offset, to: Offset| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
-    let all = partitions.iter().map(|one| offsets(one.start(), one.end())).sum();
+    // What comes meanwhile is not in it: beside a process that writes all the time it would have no end.
+    let ends: Vec<_> = partitions.iter().map(PartitionView::end).collect();
+    let all = partitions.iter().zip(&ends).map(|(one, end)| offsets(one.start(), *end)).sum();
     let mut progress = Progress::new(Some(all), Unit::Offsets);
     let (mut records, mut passed) = (0, 0);
-    for partition in partitions {
+    for (partition, end) in partitions.iter().zip(ends) {
         let start = partition.start();
-        let mut reader = partition.read(..)?;
+        let mut reader = partition.read(..end)?;
         loop {
             interrupt::check()?;
             let fetched = reader.fetch()?;

@@ -21,6 +21,7 @@ pub(crate) mod plan;
 mod printer;
 pub(crate) mod produce;
 pub(crate) mod queue;
+mod queue_take;
 pub(crate) mod repair;
 mod reset;
 pub(crate) mod retention;

@@ -1,7 +1,7 @@
 //! A file that is there whole, or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
@@ -23,7 +23,13 @@ impl NewFile {
         let path = fs::canonicalize(named).unwrap_or_else(|_| named.to_path_buf());
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let temporary = path.with_file_name(format!(".{name}.annals-{}", std::process::id()));
-        let file = File::create(&temporary).map_err(cannot)?;
+        // What has the name is of a process that was killed; a link there is not followed.
+        if let Err(error) = fs::remove_file(&temporary)
+            && error.kind() != ErrorKind::NotFound
+        {
+            return Err(cannot(error));
+        }
+        let file = File::create_new(&temporary).map_err(cannot)?;
         let new = Self { to: BufWriter::with_capacity(256 << 10, file), temporary, path, is_placed: false };
         if let Ok(old) = fs::metadata(&new.path) {
             new.to.get_ref().set_permissions(old.permissions()).map_err(cannot)?;

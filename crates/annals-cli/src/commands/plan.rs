@@ -147,7 +147,8 @@ fn measure(options: &Options) -> Outcome<Rates> {
     let producer = producer.bind("plan")?;
     let began = Instant::now();
     let mut sent = 0_u64;
-    while began.elapsed() < options.measure && sent * options.record_bytes < MOST_BYTES {
+    // Something is sent in any case, and read below.
+    while sent == 0 || began.elapsed() < options.measure && sent * options.record_bytes < MOST_BYTES {
         interrupt::check()?;
         // A clock is read once in a while; a sync takes longer than that.
         let some = if options.durability == Level::Disk { 1 } else { 100 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use annals::{Offset, RecordRef, Records, TopicConfig, TopicPartition};
+use annals::{Header, Offset, OwnedRecord, RecordRef, Records, Timestamp, TopicConfig, TopicPartition};
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Failure, Outcome, of_output};
@@ -131,7 +131,7 @@ impl<'a> Printer<'a> {
             if self.key.is_some() && self.key.as_deref() != record.key() {
                 continue;
             }
-            self.record(record).map_err(of_output)?;
+            self.record(Shown::of(record)).map_err(of_output)?;
             self.left -= 1;
             if self.left == 0 {
                 self.last = Some((record.topic_partition().clone(), record.offset()));
@@ -153,27 +153,43 @@ impl<'a> Printer<'a> {
         self.screen.flush()
     }
 
-    fn record(&mut self, record: RecordRef<'_>) -> io::Result<()> {
+    /// One that was handed out by a queue.
+    pub(crate) fn message(&mut self, record: &OwnedRecord) -> Outcome {
+        let headers = record.headers.iter();
+        let headers = headers.map(|one| Header { key: one.key.as_str().into(), value: one.value.as_deref() });
+        let shown = Shown {
+            topic: &record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers,
+        };
+        self.record(shown).map_err(of_output)
+    }
+
+    fn record<'r>(&mut self, record: Shown<'r, impl Iterator<Item = Header<'r>>>) -> io::Result<()> {
         if self.is_json {
-            return writeln!(self.screen.out(), "{}", record_object(record));
+            return writeln!(self.screen.out(), "{}", record.object());
         }
         let Self { style, screen, bytes, times, .. } = self;
         let Style { parts, key_separator, null_marker, .. } = style;
         let (separator, null) = (key_separator.as_bytes(), null_marker.as_bytes());
         let out = screen.out();
         if parts.print_timestamp {
-            let kind = times.get(record.topic()).map_or("CreateTime", String::as_str);
-            write!(out, "{kind}:{}{key_separator}", record.timestamp())?;
+            let kind = times.get(record.topic).map_or("CreateTime", String::as_str);
+            write!(out, "{kind}:{}{key_separator}", record.timestamp)?;
         }
         if parts.print_partition {
-            write!(out, "Partition:{}{key_separator}", record.partition())?;
+            write!(out, "Partition:{}{key_separator}", record.partition)?;
         }
         if parts.print_offset {
-            write!(out, "Offset:{}{key_separator}", record.offset())?;
+            write!(out, "Offset:{}{key_separator}", record.offset)?;
         }
         if parts.print_headers {
             let mut is_first = true;
-            for header in record.headers() {
+            for header in record.headers {
                 if !is_first {
                     out.write_all(b",")?;
                 }
@@ -188,13 +204,13 @@ impl<'a> Printer<'a> {
             out.write_all(separator)?;
         }
         if parts.print_key {
-            maybe(*bytes, record.key(), null, out)?;
+            maybe(*bytes, record.key, null, out)?;
             if !parts.no_value {
                 out.write_all(separator)?;
             }
         }
         if !parts.no_value {
-            maybe(*bytes, record.value(), null, out)?;
+            maybe(*bytes, record.value, null, out)?;
         }
         out.write_all(b"\n")
     }
@@ -207,17 +223,48 @@ fn maybe(bytes: Bytes, value: Option<&[u8]>, null: &[u8], out: &mut impl Write) 
     }
 }
 
+/// What is printed of a record, however it came.
+struct Shown<'r, H> {
+    topic: &'r str,
+    partition: u32,
+    offset: Offset,
+    timestamp: Timestamp,
+    key: Option<&'r [u8]>,
+    value: Option<&'r [u8]>,
+    headers: H,
+}
+
+impl<'r> Shown<'r, ()> {
+    fn of(record: RecordRef<'r>) -> Shown<'r, impl Iterator<Item = Header<'r>>> {
+        Shown {
+            topic: record.topic(),
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            key: record.key(),
+            value: record.value(),
+            headers: record.headers(),
+        }
+    }
+}
+
+impl<'r, H: Iterator<Item = Header<'r>>> Shown<'r, H> {
+    fn object(self) -> Object {
+        let headers = List::of(self.headers, |header| {
+            Object::inner().text("key", &header.key).bytes("value", header.value)
+        });
+        Object::new("record")
+            .text("topic", self.topic)
+            .number("partition", self.partition)
+            .number("offset", self.offset)
+            .number("timestamp", self.timestamp)
+            .bytes("key", self.key)
+            .bytes("value", self.value)
+            .list("headers", headers)
+    }
+}
+
 /// A record as programs read it.
 pub(super) fn record_object(record: RecordRef<'_>) -> Object {
-    let headers = List::of(record.headers(), |header| {
-        Object::inner().text("key", &header.key).bytes("value", header.value)
-    });
-    Object::new("record")
-        .text("topic", record.topic())
-        .number("partition", record.partition())
-        .number("offset", record.offset())
-        .number("timestamp", record.timestamp())
-        .bytes("key", record.key())
-        .bytes("value", record.value())
-        .list("headers", headers)
+    Shown::of(record).object()
 }

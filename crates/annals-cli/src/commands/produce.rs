@@ -170,8 +170,9 @@ fn send_all(
         if let Some(throughput) = options.throughput {
             wait_for_turn(began, sent.records, throughput)?;
         }
+        // Each may have waited for a disk.
+        interrupt::check()?;
         if sent.records.is_multiple_of(1024) {
-            interrupt::check()?;
             progress.at(lines.read_bytes);
         }
     }

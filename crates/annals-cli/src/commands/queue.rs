@@ -5,17 +5,19 @@ use annals::{DeadLetter, DeadLetters, Error, Store};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
+use crate::commands::queue_take::{self, Take};
 use crate::failure::{Failure, Outcome};
 use crate::open::{with_all_topics, with_store};
 use crate::show::{Escaped, Object, Screen, Table, count};
 
-/// Show queues and their dead letters, and send these back.
+/// Show queues, take messages of them, show their dead letters, and send these back.
 ///
-/// `queue list` works beside a service that has the store open. The others take letters, which locks them: they open the store to write,
-/// and nobody else may have it open. Beside a service, `consume --topic TOPIC.GROUP.dead --print-headers` prints its letters.
+/// `queue list` and `take` work beside a service that has the store open. The others take letters, which locks them: they open the store to
+/// write, and nobody else may have it open. Beside a service, `consume --topic TOPIC.GROUP.dead --print-headers` prints its letters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     List(List),
+    Take(Box<Take>),
     DeadLetters(Letters),
     Redrive(Letters),
 }
@@ -52,6 +54,7 @@ pub(crate) struct Letters {
 
 pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Outcome {
     match verb {
+        Verb::Take(options) => queue_take::run(options, arguments, screen),
         Verb::List(List {}) => with_all_topics(arguments, |store| list(&store.stats()?.queues, screen)),
         Verb::DeadLetters(options) => {
             let Letters { topic, group, max_messages } = options;

@@ -196,7 +196,12 @@ fn alter(options: &Alter, store: &Store, screen: &mut Screen) -> Outcome {
         let words = "nothing to change: give --partitions, --config or --delete-config";
         return Err(Failure::Usage(words.to_owned()));
     }
-    // What may be refused comes first.
+    // All of it or nothing: what is no growth is refused before settings are changed.
+    if let Some(partitions) = options.partitions
+        && partitions <= store.topic(name)?.partition_count()
+    {
+        store.add_partitions(name, partitions)?;
+    }
     if !settings.is_empty() || !options.delete_config.is_empty() {
         let unset = |changes: TopicConfig, key: &String| changes.unset(key);
         store.alter_topic(name, options.delete_config.iter().fold(config(settings), unset))?;

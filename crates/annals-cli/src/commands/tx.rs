@@ -1,7 +1,7 @@
 //! `tx`: transactions that have no end.
 
 use annals::stats::{ReaderTransactionState, ReaderTransactionStats};
-use annals::{Error, Store};
+use annals::{AbortOutcome, Error, Store};
 use clap::{Args, Subcommand};
 
 use crate::arguments::Arguments;
@@ -37,8 +37,8 @@ pub(crate) struct Open {}
 /// Abort a transaction that a process has left, in a store that nobody has open
 ///
 /// To open the store to write ends all that was left, this one among them; this verb says what it was, and that it is over. Beside the process that
-/// writes it is refused: that one can abort it, by beginning another under the same name, and does so after its timeout, a minute if nobody says
-/// otherwise.
+/// writes it is refused: that one can abort it, by `Store::abort_transaction` or by beginning another under the same name, and does so after its
+/// timeout, a minute if nobody says otherwise.
 ///
 /// Examples:
 ///   annals tx abort import
@@ -59,7 +59,7 @@ pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Ou
         Verb::List(Open {}) => with_all_topics(arguments, |store| list(&store.open_transactions()?, screen)),
         Verb::Abort(options) => match abort(options, arguments, screen) {
             Err(Failure::Store(error @ (Error::StoreLocked { .. } | Error::StoreInUse { .. }))) => {
-                let instead = "that process ends it: when its timeout is over, or where another is begun under its name";
+                let instead = "that process ends it: when its timeout is over, where another is begun under its name, or by `Store::abort_transaction`";
                 Err(Failure::Instead(Box::new(error), instead.to_owned()))
             }
             outcome => outcome,
@@ -135,13 +135,17 @@ fn abort(options: &Abort, arguments: &Arguments, screen: &mut Screen) -> Outcome
         let why = "it is committed, and the next open for writing puts its ends into the log";
         return Err(Failure::Conflict(why.to_owned()));
     }
+    // The open has ended what was left, but what rests on a topic that cannot be opened.
     with_store(arguments, |store| {
-        let left = store.stats()?.open_transactions;
-        if left.iter().any(|left| meant.iter().any(|one| one.producer_id == left.producer_id)) {
-            let why = "nobody can decide it before a topic that it has written to can be opened: `annals verify` tells more";
-            return Err(Failure::Conflict(why.to_owned()));
-        }
-        Ok(())
+        meant.iter().try_for_each(|one| {
+            match store.abort_transaction(one.producer_id, one.producer_epoch)? {
+                AbortOutcome::Aborted | AbortOutcome::Over => Ok(()),
+                _ => {
+                    let why = "nobody can decide it before a topic that it has written to can be opened: `annals verify` tells more";
+                    Err(Failure::Conflict(why.to_owned()))
+                }
+            }
+        })
     })?;
     for one in meant {
         let line = format!(

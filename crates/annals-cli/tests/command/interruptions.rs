@@ -318,3 +318,63 @@ fn ctrl_c_ends_a_backup_that_waits_for_its_pace() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
 }
+
+/// The pipe is full in the middle: what comes and goes then is nothing to a reader that has an end.
+#[test]
+fn what_comes_while_consume_and_export_print_is_not_theirs_and_what_goes_does_not_end_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    filled(&path, 200_000);
+    let store = annals::Store::open(&path).unwrap();
+    let late = || store.producer().send(annals::Record::to("orders").value("late")).unwrap();
+    let partition = store.topic("orders").unwrap().partition(0).unwrap();
+    for verb in [&["consume", "--topic", "orders"][..], &["export", "--topic", "orders", "--to", "-"]] {
+        let mut child = start(&path, verb);
+        let mut out = child.stdout.take().unwrap();
+        let mut all = vec![0; 1];
+        out.read_exact(&mut all).unwrap();
+        late();
+        let end = partition.end();
+        if verb[0] == "consume" {
+            // All but what is printed by now, and what came late.
+            partition.delete_records(end - 1).unwrap();
+            for number in 0..200_000 {
+                let value = format!("more {number}");
+                store.producer().send(annals::Record::to("orders").value(&value)).unwrap();
+            }
+        }
+        out.read_to_end(&mut all).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{verb:?}");
+        let text = String::from_utf8(all).unwrap();
+        let lates = text.lines().filter(|line| line.contains("late")).count();
+        assert_eq!(lates, usize::from(verb[0] == "export"), "{verb:?}");
+        assert!(verb[0] == "export" || !text.contains("more"), "{verb:?}");
+    }
+    store.close().unwrap();
+}
+
+/// It was looked for a wish to end after each 1,024 records, which take as many waits for a disk.
+#[test]
+fn ctrl_c_does_not_wait_for_a_thousand_syncs() {
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("shop-log");
+        filled(&store, 0);
+        let mut child = start(&store, &["produce", "--topic", "orders", "--durability", "disk"]);
+        let mut input = child.stdin.take().unwrap();
+        // All of them in one piece of the input.
+        input.write_all("0123456789\n".repeat(20_000).as_bytes()).unwrap();
+        wait_for_records(&store, 1_000);
+        signal(&child, "-INT");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        let sent = String::from_utf8(output.stdout).unwrap();
+        let sent: usize = sent.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!(lines_of(&store).len(), sent);
+        if sent % 1024 != 0 {
+            return;
+        }
+    }
+    panic!("it ended after a multiple of 1,024 records three times");
+}

@@ -8,6 +8,7 @@
     reason = "a test may stop at what it did not expect"
 )]
 
+mod every_verb;
 mod interruptions;
 mod refusals;
 mod schema;
