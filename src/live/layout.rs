@@ -15,7 +15,7 @@ pub(super) const SLOT_WORDS: usize = 16;
 pub(super) const MOST_SLOTS: usize = 1 << 20;
 
 /// `annals`, a zero, and the version.
-pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"annals\0\x02");
+pub(super) const MAGIC: u64 = u64::from_be_bytes(*b"annals\0\x03");
 
 /// Words of the head.
 pub(super) mod head {
@@ -47,8 +47,10 @@ pub(super) mod word {
     pub(in crate::live) const END: usize = 6;
     pub(in crate::live) const STABLE: usize = 7;
     pub(in crate::live) const BASE: usize = 8;
-    pub(in crate::live) const BYTES: usize = 9;
-    pub(in crate::live) const RECORDS: usize = 10;
+    /// Records of the segment that grows in the upper half, its bytes in the lower.
+    pub(in crate::live) const FILLED: usize = 9;
+    /// Bytes that were appended in this life: it only rises, whatever is taken out.
+    pub(in crate::live) const APPENDED: usize = 10;
     pub(in crate::live) const FIRST_TIMESTAMP: usize = 11;
     pub(in crate::live) const MAX_TIMESTAMP: usize = 12;
     /// By itself: syncs move it, which have no lock in common with appends.
@@ -71,6 +73,8 @@ pub(crate) struct Shown {
     /// Where the segment begins that grows.
     pub(crate) base: i64,
     pub(crate) growth: Growth,
+    /// Bytes of batches that its owner has appended since it opened the store.
+    pub(crate) appended_bytes: u64,
     pub(crate) synced: Synced,
 }
 
@@ -105,6 +109,17 @@ pub(crate) struct Growth {
     pub(crate) records: u64,
     pub(crate) first_timestamp: i64,
     pub(crate) max_timestamp: i64,
+}
+
+/// Bytes and records of a segment in one word. Neither comes near its half: a segment has at most 2 GiB.
+pub(super) fn filled(bytes: u64, records: u64) -> u64 {
+    let half = |number: u64| number.min(u64::from(u32::MAX));
+    half(records) << 32 | half(bytes)
+}
+
+/// The other way round.
+pub(super) fn bytes_and_records(filled: u64) -> (u64, u64) {
+    (filled & u64::from(u32::MAX), filled >> 32)
 }
 
 /// What a slot is.

@@ -11,7 +11,7 @@ use crate::live::layout::{
 };
 use crate::live::locks::Locks;
 use crate::live::page::{OWNER_BYTE, Page};
-use crate::live::slot::{Slot, put, put_growth, put_stable, ring};
+use crate::live::slot::{Slot, put, put_appended, put_growth, put_stable, ring};
 use crate::locks::{AtomicBool, AtomicU64, Mutex, OnceLock, Ordering};
 
 /// A partition at which a reader has waited is taken for followed at so many calls after that.
@@ -138,10 +138,12 @@ impl Owner {
             start: 0,
             base: 0,
             growth,
+            appended_bytes: 0,
             synced: NOTHING,
         };
         slot.change(sequence, |words| {
             put(words, &free);
+            put_appended(words, 0);
             slot.reset_synced(NOTHING);
         });
     }
@@ -255,20 +257,37 @@ pub(super) fn is_absent(error: &Error) -> bool {
 impl OwnSlot {
     /// Shows where names, lengths or the beginning of the log are others than before. Under the lock of the partition's writer.
     pub(crate) fn show(&self, table: &Table) {
+        self.show_with(table, None);
+    }
+
+    fn show_with(&self, table: &Table, appended_bytes: Option<u64>) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
         let Table { kind, start, base, growth } = *table;
         let generation = self.owner.next_generation();
         let (topic, partition) = (self.topic, self.partition);
-        let shown = Shown { topic, partition, kind, generation, start, base, growth, synced: NOTHING };
-        self.slot.change(&self.sequence, |words| put(words, &shown));
+        let shown = Shown {
+            topic,
+            partition,
+            kind,
+            generation,
+            start,
+            base,
+            growth,
+            appended_bytes: appended_bytes.unwrap_or(0),
+            synced: NOTHING,
+        };
+        self.slot.change(&self.sequence, |words| {
+            put(words, &shown);
+            appended_bytes.into_iter().for_each(|bytes| put_appended(words, bytes));
+        });
     }
 
-    /// The same for the first time.
+    /// The same for the first time: nothing was appended yet, whatever was shown here of another partition.
     pub(crate) fn begin(&self, table: &Table, synced: Synced) {
         self.slot.reset_synced(synced);
-        self.show(table);
+        self.show_with(table, Some(0));
     }
 
     /// Records, and the time of the first, as they were shown last of the segment that begins at `base`.
@@ -279,9 +298,12 @@ impl OwnSlot {
 
     /// Shows what an append has changed. Under the lock of the partition's writer.
     #[inline]
-    pub(crate) fn grow(&self, growth: &Growth) {
+    pub(crate) fn grow(&self, growth: &Growth, appended_bytes: u64) {
         if !self.is_over.load(Ordering::Relaxed) {
-            self.slot.change(&self.sequence, |words| put_growth(words, growth));
+            self.slot.change(&self.sequence, |words| {
+                put_growth(words, growth);
+                put_appended(words, appended_bytes);
+            });
         }
     }
 

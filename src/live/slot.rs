@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::live::layout::{Growth, Kind, SLOT_WORDS, Shown, Synced, head, word};
+use crate::live::layout::{Growth, Kind, SLOT_WORDS, Shown, Synced, bytes_and_records, filled, head, word};
 use crate::live::memory::Memory;
 use crate::locks::{AtomicU64, Ordering, fence, spin_loop};
 
@@ -63,11 +63,12 @@ impl Slot {
         let topic = u128::from(self.load(word::TOPIC_HIGH, Ordering::Relaxed)) << 64
             | u128::from(self.load(word::TOPIC_LOW, Ordering::Relaxed));
         let kind = self.load(word::KIND, Ordering::Relaxed);
+        let (bytes, records) = bytes_and_records(self.load(word::FILLED, Ordering::Relaxed));
         let growth = Growth {
             end: self.number(word::END),
             stable: self.number(word::STABLE),
-            bytes: self.load(word::BYTES, Ordering::Relaxed),
-            records: self.load(word::RECORDS, Ordering::Relaxed),
+            bytes,
+            records,
             first_timestamp: self.number(word::FIRST_TIMESTAMP),
             max_timestamp: self.number(word::MAX_TIMESTAMP),
         };
@@ -79,6 +80,7 @@ impl Slot {
             start: self.number(word::START),
             base: self.number(word::BASE),
             growth,
+            appended_bytes: self.load(word::APPENDED, Ordering::Relaxed),
             synced: Synced { durable: self.number(word::DURABLE), kept: self.number(word::KEPT) },
         }
     }
@@ -166,7 +168,7 @@ impl Slot {
     }
 }
 
-/// All that is shown of a partition but how far it is synced.
+/// All that is shown of a partition but how far it is synced, and how much was appended.
 pub(super) fn put(words: &Words, shown: &Shown) {
     let [high, low] = [shown.topic >> 64, shown.topic & u128::from(u64::MAX)];
     words[word::TOPIC_HIGH].store(u64::try_from(high).unwrap_or(0), Ordering::Relaxed);
@@ -184,10 +186,15 @@ pub(super) fn put(words: &Words, shown: &Shown) {
 pub(super) fn put_growth(words: &Words, growth: &Growth) {
     words[word::END].store(growth.end.cast_unsigned(), Ordering::Relaxed);
     put_stable(words, growth.stable);
-    words[word::BYTES].store(growth.bytes, Ordering::Relaxed);
-    words[word::RECORDS].store(growth.records, Ordering::Relaxed);
+    words[word::FILLED].store(filled(growth.bytes, growth.records), Ordering::Relaxed);
     words[word::FIRST_TIMESTAMP].store(growth.first_timestamp.cast_unsigned(), Ordering::Relaxed);
     words[word::MAX_TIMESTAMP].store(growth.max_timestamp.cast_unsigned(), Ordering::Relaxed);
+}
+
+/// How much was appended.
+#[inline]
+pub(super) fn put_appended(words: &Words, bytes: u64) {
+    words[word::APPENDED].store(bytes, Ordering::Relaxed);
 }
 
 /// What the decision of a transaction changes.

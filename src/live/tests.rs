@@ -27,6 +27,10 @@ fn growth(number: i64) -> Growth {
     }
 }
 
+fn appended(number: i64) -> u64 {
+    (number * 11).unsigned_abs()
+}
+
 fn synced(number: i64) -> Synced {
     Synced { durable: number, kept: number - number % 2 }
 }
@@ -66,7 +70,7 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
                 if number % 64 == 0 {
                     own.show(&table(number))
                 } else {
-                    own.grow(&growth(number))
+                    own.grow(&growth(number), appended(number))
                 }
                 changes.fetch_add(1, Ordering::Relaxed);
             }
@@ -77,6 +81,9 @@ fn no_look_takes_some_of_one_moment_and_some_of_another() {
             let Some(shown) = slot.read() else { continue };
             let end = shown.growth.end;
             assert_eq!(shown.growth, growth(end), "a mixture");
+            // An edit of the table is no append.
+            let last_append = end - i64::from(end % 64 == 0 && end > 0);
+            assert_eq!(shown.appended_bytes, appended(last_append), "a mixture at {end}");
             assert!(end >= last, "{end} after {last}");
             let of_table = end - end % 64;
             assert_eq!((shown.start, shown.base), (of_table / 4, of_table / 3), "a mixture at {end}");
@@ -130,7 +137,7 @@ fn a_slot_that_was_given_back_is_nobodys_and_serves_again() {
         let slot = guest.slot(topic, 0).unwrap().unwrap();
         let generation = slot.generation();
         own.end();
-        own.grow(&growth(3));
+        own.grow(&growth(3), appended(3));
         own.sync(synced(3));
         assert_ne!(slot.generation(), generation);
         assert_eq!(slot.read().unwrap().kind, Kind::Free);

@@ -24,7 +24,7 @@ impl Log {
         slot.begin(&self.table(Kind::AsFound, &slot, writer.uncommitted), self.synced_to());
         if let Phase::Open(open) = &writer.phase {
             slot.show(&self.table(Kind::Growing, &slot, writer.uncommitted));
-            slot.grow(&self.growth(open, writer.uncommitted));
+            slot.grow(&self.growth(open, writer.uncommitted), writer.appended.bytes);
         }
         self.watchers.show(&slot);
         drop(self.shown.set(slot));
@@ -57,18 +57,23 @@ impl Log {
         Table { kind, start: list.start(), base, growth }
     }
 
-    /// Something was appended. Under the writer's lock.
+    /// Something was appended: so many bytes since the store was opened. Under the writer's lock.
     #[inline]
-    pub(in crate::log) fn show_growth(&self, open: &Open, uncommitted: Option<i64>) {
+    pub(in crate::log) fn show_growth(&self, open: &Open, uncommitted: Option<i64>, appended_bytes: u64) {
         if let Some(slot) = self.shown.get() {
-            slot.grow(&self.growth(open, uncommitted));
+            slot.grow(&self.growth(open, uncommitted), appended_bytes);
         }
     }
 
     /// The same of a batch, perhaps with the end of a transaction.
     #[inline]
-    pub(in crate::log) fn show_batch(&self, open: &Open, uncommitted: Option<i64>, ends: Option<&EndMarker>) {
-        self.show_growth(open, uncommitted);
+    pub(in crate::log) fn show_batch(
+        &self,
+        open: &Open,
+        (uncommitted, appended_bytes): (Option<i64>, u64),
+        ends: Option<&EndMarker>,
+    ) {
+        self.show_growth(open, uncommitted, appended_bytes);
         if ends.is_some() {
             self.show_durable();
         }

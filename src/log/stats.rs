@@ -11,6 +11,7 @@ use crate::log::compaction::{CompactionConfig, CompactionReport};
 use crate::log::config::KeyRule;
 use crate::log::log::Log;
 use crate::log::retain::RemovedSegment;
+use crate::log::write::writer::Phase;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
@@ -59,11 +60,12 @@ pub struct PartitionStats {
     /// Offsets that readers with [`OnDamage::Skip`](crate::OnDamage::Skip) passed over since the store was opened, those of
     /// each reader. Offsets that were missing anyway may be among them.
     pub skipped_offsets: u64,
-    /// Records that were appended since the store was opened.
+    /// Records that were appended since the store was opened. A [`StoreReader`](crate::StoreReader) does not know it, and has 0.
     pub appended_records: u64,
-    /// Bytes of their batches, as stored.
+    /// Bytes of their batches, as stored. For a [`StoreReader`](crate::StoreReader) what the process that writes has appended since that one opened
+    /// the store, and 0 where nobody has it open: it begins at 0 again with each.
     pub appended_bytes: u64,
-    /// Their batches.
+    /// Their batches. A [`StoreReader`](crate::StoreReader) does not know it, and has 0.
     pub appended_batches: u64,
     /// The failure after which the partition takes nothing more until the store is reopened.
     pub poisoned_by: Option<Error>,
@@ -93,7 +95,10 @@ impl Log {
         let mut writer = self.writer.lock();
         self.note_shown(&mut writer);
         let facts = self.facts(&writer)?;
-        let appended = writer.appended;
+        let appended = match &writer.phase {
+            Phase::Followed(table) => Appended { bytes: table.shown.appended_bytes, ..Appended::default() },
+            _ => writer.appended,
+        };
         drop(writer);
         let known = |timestamp: &Timestamp| *timestamp >= 0;
         let with_time = facts.iter().map(|segment| segment.first_timestamp).find(known);

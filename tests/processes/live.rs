@@ -249,3 +249,42 @@ fn a_reader_goes_on_when_nobody_has_the_store_open_and_with_the_next_owner() {
         assert_eq!(outside.end(), (life + 1) * 60);
     }
 }
+
+/// Sizes on disk fall with what is taken out, and rates are made of this.
+#[test]
+fn what_was_appended_only_rises_whatever_is_taken_out() {
+    let dir = fast_dir();
+    let config = small_segments().set("annals.size.limit.bytes", "16384");
+    let config = config.set("annals.size.limit.action", "drop-oldest");
+    let store = by_hand(dir.path()).open().unwrap();
+    let orders = store.create_topic("orders", config.clone()).unwrap();
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let seen = |reader: &StoreReader| {
+        let stats = reader.topic("orders").unwrap().partition(0).unwrap().stats().unwrap();
+        (stats.bytes, stats.appended_bytes)
+    };
+    assert_eq!(seen(&reader), (0, 0));
+    let value = "x".repeat(500);
+    let mut before = 0;
+    for round in 0..20 {
+        for _ in 0..20 {
+            store.producer().send(Record::to("orders").value(&value)).unwrap();
+        }
+        let owned = orders.partition(0).unwrap().stats().unwrap();
+        assert_eq!(seen(&reader), (owned.bytes, owned.appended_bytes), "round {round}");
+        assert!(owned.bytes <= 16_384 && owned.appended_bytes >= before + 20 * 500, "round {round}");
+        before = owned.appended_bytes;
+    }
+    orders.partition(0).unwrap().delete_records(400).unwrap();
+    assert_eq!(seen(&reader).1, before);
+    store.close().unwrap();
+    assert_eq!(seen(&reader).1, 0, "nobody has it open");
+    // In the next life it is counted anew, also where the slot is that of another partition of this one.
+    let store = by_hand(dir.path()).open().unwrap();
+    store.producer().send(Record::to("orders").value(&value)).unwrap();
+    let of_one = seen(&reader).1;
+    assert!((500..1_000).contains(&of_one), "{of_one}");
+    store.delete_topic("orders").unwrap();
+    store.create_topic("orders", config).unwrap();
+    assert_eq!(seen(&reader).1, 0);
+}

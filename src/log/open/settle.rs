@@ -76,7 +76,7 @@ impl Log {
         let Begun { active, appended } = settled?;
         if let Phase::Untouched(found) = std::mem::replace(&mut writer.phase, Phase::Closed) {
             let open = Open { active, appended, state: found.state };
-            self.show_growth(&open, writer.uncommitted);
+            self.show_growth(&open, writer.uncommitted, writer.appended.bytes);
             writer.phase = Phase::Open(Box::new(open));
         }
         Ok(())

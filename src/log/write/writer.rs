@@ -366,11 +366,11 @@ impl Log {
         }
         self.offsets.move_end(next_offset);
         self.offsets.move_stable(writer.first_undecided.unwrap_or(next_offset));
-        self.show_batch(open, writer.uncommitted, batch.ends());
-        writer.unsynced_bytes += bytes;
         writer.appended.batches += 1;
         writer.appended.bytes += bytes;
         writer.appended.records += u64::from(header.record_count.unsigned_abs());
+        self.show_batch(open, (writer.uncommitted, writer.appended.bytes), batch.ends());
+        writer.unsynced_bytes += bytes;
         self.ask_for_sync(writer);
         Ok(())
     }

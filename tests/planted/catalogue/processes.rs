@@ -344,6 +344,20 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if !spool.try_lock_group(group)? && false {",
         caught_by: &[GROUPS],
     },
+    Bug {
+        name: "what-another-partition-appended-counted-for-the-next-in-its-slot",
+        file: "src/live/owner.rs",
+        good: "self.show_with(table, Some(0));",
+        bad: "self.show_with(table, None);",
+        caught_by: &[tests("processes", &["live::what_was_appended"])],
+    },
+    Bug {
+        name: "what-was-appended-in-another-process-is-what-is-there",
+        file: "src/log/stats.rs",
+        good: "bytes: table.shown.appended_bytes,",
+        bad: "bytes: table.shown.growth.bytes,",
+        caught_by: &[tests("processes", &["live::what_was_appended"])],
+    },
     // What a dead owner has left open, for those who read it in other processes.
     Bug {
         name: "what-a-dead-owner-left-open-judged-by-nobody",

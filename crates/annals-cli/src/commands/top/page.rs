@@ -58,6 +58,7 @@ fn show(
     terminal: &mut ratatui::DefaultTerminal,
 ) -> Outcome {
     let mut before = Sample::take(options, store)?;
+    let mut earlier: Option<Sample> = None;
     let mut page = Page {
         title: format!("annals top  {}", store.path().display()),
         rates: Rates::between(&before, &before),
@@ -84,6 +85,11 @@ fn show(
                 Wish::End => return all_are_open(store),
                 Wish::Interrupt => return Err(Failure::Interrupted),
                 Wish::Draw => {
+                    // Those of the last two looks, told the other way: the next one may be far.
+                    if page.by_partition != before.is_by_partition() {
+                        before.by_partition(page.by_partition);
+                        page.rates = Rates::between(earlier.as_ref().unwrap_or(&before), &before);
+                    }
                     terminal.draw(|frame| page.draw(frame)).map_err(of_terminal)?;
                 }
                 Wish::Nothing => {}
@@ -95,7 +101,7 @@ fn show(
             sample.by_partition(page.by_partition);
             page.rates = Rates::between(&before, &sample);
             page.time = show_time(Some(now()));
-            before = sample;
+            earlier = Some(std::mem::replace(&mut before, sample));
         }
     }
 }

@@ -33,6 +33,10 @@ impl Sample {
         Ok(Self { at, by_partition: options.partitions, partitions, groups: groups.collect() })
     }
 
+    pub(super) fn is_by_partition(&self) -> bool {
+        self.by_partition
+    }
+
     pub(super) fn by_partition(&mut self, by_partition: bool) {
         self.by_partition = by_partition;
     }
@@ -72,18 +76,23 @@ pub(super) struct Rates {
 impl Rates {
     pub(super) fn between(before: &Sample, now: &Sample) -> Self {
         let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-9);
-        let ends: BTreeMap<&TopicPartition, (Offset, u64)> =
-            before.partitions.iter().map(|one| (&one.topic_partition, (one.end, one.bytes))).collect();
+        let ends: BTreeMap<&TopicPartition, (Offset, u64)> = before
+            .partitions
+            .iter()
+            .map(|one| (&one.topic_partition, (one.end, one.appended_bytes)))
+            .collect();
         let mut rows: BTreeMap<String, Row> = BTreeMap::new();
         for one in &now.partitions {
             let place = &one.topic_partition;
             let name = if now.by_partition { place.to_string() } else { place.topic().to_owned() };
             let row = rows.entry(name.clone()).or_insert_with(|| Row { name, ..Row::default() });
-            let (end, bytes) = ends.get(place).copied().unwrap_or((one.end, one.bytes));
+            let (end, appended) = ends.get(place).copied().unwrap_or((one.end, one.appended_bytes));
             row.partitions += 1;
-            row.records_per_second += float(one.end.saturating_sub(end).unsigned_abs()) / seconds;
-            // What retention took meanwhile hides as much of what came.
-            row.bytes_per_second += float(one.bytes.saturating_sub(bytes)) / seconds;
+            // Less than before: another topic of the name, or another process that writes, which counts from 0 on.
+            let records = if one.end < end { one.end } else { one.end - end };
+            let bytes = one.appended_bytes.checked_sub(appended).unwrap_or(one.appended_bytes);
+            row.records_per_second += float(records.unsigned_abs()) / seconds;
+            row.bytes_per_second += float(bytes) / seconds;
             row.records += one.records;
             row.bytes += one.bytes;
             row.segments += one.segments as u64;
@@ -210,7 +219,52 @@ fn size(bytes: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use annals::{Record, Store, TopicConfig};
+
     use super::*;
+
+    fn look(store: &StoreReader) -> Sample {
+        let interval = std::time::Duration::ZERO;
+        let options = Options { interval, iterations: None, partitions: false, exclude_internal: true };
+        Sample::take(&options, store).unwrap()
+    }
+
+    /// What came is told by what was appended: sizes stay as they are in a topic that is full, and fall.
+    #[test]
+    fn what_comes_is_seen_where_as_much_goes() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let full = TopicConfig::new().set("segment.bytes", "4096").set("annals.size.limit.bytes", "16384");
+        let full = full.set("annals.size.limit.action", "drop-oldest");
+        store.create_topic("full", full).unwrap();
+        let send = |count: usize| {
+            let value = "x".repeat(500);
+            for _ in 0..count {
+                store.producer().send(Record::to("full").value(&value)).unwrap();
+            }
+        };
+        send(100);
+        let reader = StoreReader::attach(dir.path()).unwrap();
+        let before = look(&reader);
+        send(100);
+        let now = look(&reader);
+        let seconds = now.at.duration_since(before.at).as_secs_f64();
+        let rates = Rates::between(&before, &now);
+        let row = &rates.rows[0];
+        let came = (row.records_per_second * seconds, row.bytes_per_second * seconds);
+        assert!((came.0 - 100.0).abs() < 0.1 && came.1 > 50_000.0 && came.1 < 100_000.0, "{came:?}");
+        assert!(row.bytes <= 16_384);
+        // Another topic of that name has fewer records than the one before had.
+        store.delete_topic("full").unwrap();
+        store.create_topic("full", TopicConfig::new()).unwrap();
+        send(3);
+        let after = look(&reader);
+        let rates = Rates::between(&now, &after);
+        let seconds = after.at.duration_since(now.at).as_secs_f64();
+        assert!((rates.rows[0].records_per_second * seconds - 3.0).abs() < 0.1, "{rates:?}");
+        store.close().unwrap();
+        assert_eq!(Rates::between(&after, &look(&reader)).rows[0].bytes_per_second, 0.0);
+    }
 
     #[test]
     fn sizes_have_units() {
