@@ -106,7 +106,11 @@ impl Dump<'_> {
                 self.screen.either(|| objects::record(record), record_line(batch.timestamp_type, record))
             }),
             Ok(_) => Ok(()),
-            Err(error) => self.unreadable(path, Some(batch.position), Some(batch.bytes), &error.to_string()),
+            Err(error) => {
+                // It is one place, also where the checksum has said so.
+                self.faults -= u64::from(!batch.crc_fits);
+                self.unreadable(path, Some(batch.position), Some(batch.bytes), &error.to_string())
+            }
         }
     }
 

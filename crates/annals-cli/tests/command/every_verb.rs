@@ -250,3 +250,19 @@ fn killed_in_the_middle() {
         expect(dir.path(), "topics create --topic after", 0);
     }
 }
+
+#[test]
+fn a_queue_and_a_group_that_are_used_in_another_process() {
+    let world = World::new();
+    let dir = world.again();
+    let store = Store::open(dir.path().join("shop-log")).unwrap();
+    let worker = store.queue("orders", "packers").unwrap();
+    expect(dir.path(), "queue take --topic orders --group packers", 5);
+    drop(worker);
+    expect(dir.path(), "queue take --topic orders --group packers", 0);
+    let mut billing = store.consumer("billing").unwrap();
+    billing.subscribe(["orders"]).unwrap();
+    billing.poll(Duration::ZERO).unwrap();
+    expect(dir.path(), "consume --topic orders --group billing --follow --timeout 10ms", 5);
+    store.close().unwrap();
+}
