@@ -49,6 +49,8 @@ pub(crate) struct Figures {
     pub(crate) skipped_offsets: Counter,
     /// Of partitions that were deleted.
     pub(crate) gone: [Counter; 3],
+    /// The most that was told of the same three.
+    told: [AtomicU64; 3],
     pub(crate) sync: Histogram,
     pub(crate) compaction: Histogram,
     pub(crate) room: Histogram,
@@ -158,7 +160,11 @@ impl Figures {
         for Appended { records, bytes, batches } in there {
             appended.iter_mut().zip([records, bytes, batches]).for_each(|(all, more)| *all += more);
         }
-        let [appended_records, appended_bytes, appended_batches] = appended;
+        // One that is deleted just now may be neither among those that are there nor among those that are gone.
+        let told = appended.iter().zip(&self.told);
+        let mut most = told.map(|(all, told)| told.fetch_max(*all, Ordering::Relaxed).max(*all));
+        let [appended_records, appended_bytes, appended_batches] =
+            std::array::from_fn(|_| most.next().unwrap_or(0));
         Counters {
             appended_records,
             appended_bytes,
@@ -194,5 +200,27 @@ impl Figures {
             Latencies { append_memory, append_os, append_disk, write, poll, ..latencies }
         };
         latencies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deletion takes a partition out of the list first, and adds what it has counted then.
+    #[test]
+    fn a_partition_between_the_list_and_those_that_are_gone_takes_nothing_from_the_counters() {
+        let figures = Figures::default();
+        let (one, other) =
+            (Appended { records: 5, bytes: 500, batches: 2 }, Appended { records: 1, bytes: 90, batches: 1 });
+        let told = |there: &[Appended]| {
+            let counters = figures.counters(there.iter().copied());
+            (counters.appended_records, counters.appended_bytes, counters.appended_batches)
+        };
+        assert_eq!(told(&[one, other]), (6, 590, 3));
+        assert_eq!(told(&[other]), (6, 590, 3));
+        figures.add_gone(one);
+        assert_eq!(told(&[other]), (6, 590, 3));
+        assert_eq!(told(&[other, other]), (7, 680, 4));
     }
 }

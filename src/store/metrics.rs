@@ -1,17 +1,38 @@
 //! Figures for the recorder of the crate `metrics`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use metrics::{Label, counter, gauge, histogram};
 
 use crate::error::Result;
 use crate::figures::{Counters, Latencies, Latency};
 use crate::locks::Mutex;
 use crate::log::PartitionStats;
-use crate::store::stats::{GroupStats, StoreStats};
+use crate::store::stats::StoreStats;
 use crate::store::store::Store;
 use crate::types::TopicPartition;
 
-/// What was handed out of the histograms, which recorders can only add to.
-pub(super) type Reported = Mutex<Latencies>;
+/// What was handed out.
+pub(super) type Reported = Mutex<HandedOut>;
+
+/// Recorders can only add to histograms, take no lesser number of a counter, and forget nothing.
+#[derive(Debug, Default)]
+pub(super) struct HandedOut {
+    latencies: Latencies,
+    /// Of each partition that there was since the store was opened.
+    partitions: BTreeMap<TopicPartition, Sent>,
+    /// Of which groups and partitions a lag was told last.
+    lags: BTreeSet<(String, TopicPartition)>,
+}
+
+/// What a partition has appended.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Those that had the name before it.
+    others: u64,
+    own: u64,
+    is_there: bool,
+}
 
 impl Store {
     /// Hands all figures to the recorder that the program has installed for the crate [`metrics`](https://docs.rs/metrics). The names
@@ -24,17 +45,53 @@ impl Store {
     /// # Errors
     /// As [`stats`](Self::stats).
     pub fn report_metrics(&self) -> Result<()> {
+        let mut reported = self.reported().lock();
         let stats = self.stats()?;
-        stats.topics.iter().flat_map(|topic| &topic.partitions).for_each(report_partition);
-        stats.groups.iter().for_each(report_group);
+        reported.report_partitions(&stats);
+        reported.report_groups(&stats);
         report_counters(&stats.counters);
         gauge!("annals.transactions.open", system()).set(as_float(stats.open_transactions.len() as u64));
         gauge!("annals.maintenance.failures", system())
             .set(as_float(stats.maintenance_failures.len() as u64));
-        let mut reported = self.reported().lock();
-        report_latencies(&stats, &reported);
-        *reported = stats.latencies;
+        report_latencies(&stats, &reported.latencies);
+        reported.latencies = stats.latencies;
         Ok(())
+    }
+}
+
+impl HandedOut {
+    fn report_partitions(&mut self, stats: &StoreStats) {
+        let were_there = self.partitions.iter().filter(|(_, sent)| sent.is_there);
+        let mut gone: BTreeSet<_> = were_there.map(|(place, _)| place.clone()).collect();
+        for one in stats.topics.iter().flat_map(|topic| &topic.partitions) {
+            gone.remove(&one.topic_partition);
+            let sent = self.partitions.entry(one.topic_partition.clone()).or_default();
+            if one.appended_records < sent.own {
+                // A topic that was made anew under the name counts from 0 on.
+                sent.others += sent.own;
+            }
+            (sent.own, sent.is_there) = (one.appended_records, true);
+            report_partition(one, sent.others + sent.own);
+        }
+        for place in gone {
+            report_sizes(&place, [0.0; 6]);
+            if let Some(sent) = self.partitions.get_mut(&place) {
+                sent.is_there = false;
+            }
+        }
+    }
+
+    /// Whoever has forgotten a group, or a topic, has no lag there.
+    fn report_groups(&mut self, stats: &StoreStats) {
+        let mut lags = BTreeSet::new();
+        for group in &stats.groups {
+            for lag in &group.partitions {
+                report_lag(&group.group, &lag.topic_partition, lag.lag);
+                lags.insert((group.group.clone(), lag.topic_partition.clone()));
+            }
+        }
+        self.lags.difference(&lags).for_each(|(group, place)| report_lag(group, place, 0));
+        self.lags = lags;
     }
 }
 
@@ -54,28 +111,34 @@ fn as_float(number: u64) -> f64 {
     number as f64
 }
 
-fn report_partition(stats: &PartitionStats) {
-    let labels = place(&stats.topic_partition);
-    counter!("messaging.client.sent.messages", labels.clone()).absolute(stats.appended_records);
+fn report_partition(stats: &PartitionStats, sent: u64) {
+    counter!("messaging.client.sent.messages", place(&stats.topic_partition)).absolute(sent);
     let offset = |offset: i64| as_float(offset.unsigned_abs());
-    for (name, value) in [
-        ("annals.partition.bytes", as_float(stats.bytes)),
-        ("annals.partition.records", as_float(stats.records)),
-        ("annals.partition.segments", as_float(stats.segments as u64)),
-        ("annals.partition.start", offset(stats.start)),
-        ("annals.partition.durable", offset(stats.durable)),
-        ("annals.partition.end", offset(stats.end)),
-    ] {
+    let sizes = [as_float(stats.bytes), as_float(stats.records), as_float(stats.segments as u64)];
+    let [bytes, records, segments] = sizes;
+    let [start, durable, end] = [stats.start, stats.durable, stats.end].map(offset);
+    report_sizes(&stats.topic_partition, [bytes, records, segments, start, durable, end]);
+}
+
+fn report_sizes(partition: &TopicPartition, values: [f64; 6]) {
+    let labels = place(partition);
+    let names = [
+        "annals.partition.bytes",
+        "annals.partition.records",
+        "annals.partition.segments",
+        "annals.partition.start",
+        "annals.partition.durable",
+        "annals.partition.end",
+    ];
+    for (name, value) in names.into_iter().zip(values) {
         gauge!(name, labels.clone()).set(value);
     }
 }
 
-fn report_group(stats: &GroupStats) {
-    for lag in &stats.partitions {
-        let mut labels = place(&lag.topic_partition);
-        labels.push(Label::new("messaging.consumer.group.name", stats.group.clone()));
-        gauge!("annals.group.lag", labels).set(as_float(lag.lag));
-    }
+fn report_lag(group: &str, partition: &TopicPartition, lag: u64) {
+    let mut labels = place(partition);
+    labels.push(Label::new("messaging.consumer.group.name", group.to_owned()));
+    gauge!("annals.group.lag", labels).set(as_float(lag));
 }
 
 fn report_counters(counters: &Counters) {
@@ -261,6 +324,44 @@ mod tests {
             let syncs = all.get(&format!("annals.sync.duration{{{system}}}")).unwrap();
             assert!(*syncs >= round && *syncs == *all.get(&format!("annals.syncs{{{system}}}")).unwrap());
         }
+        store.close().unwrap();
+    }
+
+    #[test]
+    fn what_is_deleted_has_no_sizes_and_no_lag_and_what_was_sent_there_stays_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let notes = Notes::default();
+        let send = |count: usize| {
+            for _ in 0..count {
+                store.producer().send(Record::to("orders").value("x")).unwrap();
+            }
+            with_local_recorder(&notes, || store.report_metrics().unwrap());
+        };
+        let place =
+            "messaging.system=annals,messaging.destination.name=orders,messaging.destination.partition.id=0";
+        let value = |key: &str| *notes.0.lock().unwrap().get(key).unwrap();
+        let sent = format!("messaging.client.sent.messages{{{place}}}");
+        let end = format!("annals.partition.end{{{place}}}");
+        let lag = format!("annals.group.lag{{{place},messaging.consumer.group.name=billing}}");
+        store.create_topic("orders", TopicConfig::new()).unwrap();
+        let mut billing = store.consumer("billing").unwrap();
+        billing.assign([("orders", 0)]).unwrap();
+        billing.commit_offsets([(("orders", 0).into(), 0)]).unwrap();
+        billing.close().unwrap();
+        send(5);
+        assert_eq!([value(&sent), value(&end), value(&lag)], [5.0, 5.0, 5.0]);
+        store.delete_group("billing").unwrap();
+        send(0);
+        assert_eq!([value(&end), value(&lag)], [5.0, 0.0]);
+        store.delete_topic("orders").unwrap();
+        with_local_recorder(&notes, || store.report_metrics().unwrap());
+        assert_eq!([value(&sent), value(&end)], [5.0, 0.0]);
+        store.create_topic("orders", TopicConfig::new()).unwrap();
+        send(2);
+        assert_eq!([value(&sent), value(&end)], [7.0, 2.0]);
+        send(1);
+        assert_eq!([value(&sent), value(&end)], [8.0, 3.0]);
         store.close().unwrap();
     }
 

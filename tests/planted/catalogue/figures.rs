@@ -20,6 +20,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[FIGURES],
     },
     Bug {
+        name: "a-topic-that-is-deleted-just-now-lessens-what-was-appended",
+        file: "src/figures/counters.rs",
+        good: "told.fetch_max(*all, Ordering::Relaxed).max(*all)",
+        bad: "told.swap(*all, Ordering::Relaxed).min(*all)",
+        caught_by: &[tests("lib", &["figures::"])],
+    },
+    Bug {
         name: "a-class-of-lengths-ends-too-early",
         file: "src/figures/histogram.rs",
         good: "(quarter * (STEPS + step + 1)) << power",
