@@ -28,6 +28,14 @@ pub(super) fn refuse_internal(topic: &str) -> Outcome {
     Ok(())
 }
 
+/// What is written there is what a store knows of itself.
+pub(super) fn refuse_writes(topic: &str) -> Outcome {
+    if is_internal(topic) {
+        return Err(Failure::Usage(format!("{topic} is the store's own: nobody else writes to it")));
+    }
+    Ok(())
+}
+
 pub(super) fn topic_object(topic: &TopicView) -> Object {
     let config = topic.config();
     let configs = config.values().iter().fold(Object::inner(), |all, (key, value)| all.text(key, value));

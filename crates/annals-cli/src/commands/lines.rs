@@ -8,6 +8,7 @@ use annals::{Error, Offset, PartitionView, TopicView};
 use clap::Args;
 
 use crate::arguments::Arguments;
+use crate::commands::figures::refuse_writes;
 use crate::commands::input::Lines;
 use crate::commands::new_file::NewFile;
 use crate::commands::printer::record_object;
@@ -154,6 +155,7 @@ impl Read for Watched {
 }
 
 pub(crate) fn import(options: &Import, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    refuse_writes(&options.topic)?;
     let lines = Lines::open(Some(&options.from))?;
     let progress = Progress::new(lines.total_bytes, Unit::Bytes);
     let mut lines = BufReader::with_capacity(256 << 10, Watched { lines, progress });

@@ -8,6 +8,7 @@ use annals::{Durability, Error, Record, Topic, TopicProducer};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
+use crate::commands::figures::refuse_writes;
 use crate::commands::input::Lines;
 use crate::commands::line::{Format, LineReader};
 use crate::failure::{Failure, Outcome, both};
@@ -83,6 +84,7 @@ struct Sent {
 }
 
 pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen) -> Outcome {
+    refuse_writes(&options.topic)?;
     let reader = options.reader.with_properties(options.format)?;
     let mut lines = Lines::open(options.file.as_deref())?;
     with_store(arguments, |store| {
