@@ -257,37 +257,22 @@ pub(super) fn is_absent(error: &Error) -> bool {
 impl OwnSlot {
     /// Shows where names, lengths or the beginning of the log are others than before. Under the lock of the partition's writer.
     pub(crate) fn show(&self, table: &Table) {
-        self.show_with(table, None);
-    }
-
-    fn show_with(&self, table: &Table, appended_bytes: Option<u64>) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
         let Table { kind, start, base, growth } = *table;
         let generation = self.owner.next_generation();
         let (topic, partition) = (self.topic, self.partition);
-        let shown = Shown {
-            topic,
-            partition,
-            kind,
-            generation,
-            start,
-            base,
-            growth,
-            appended_bytes: appended_bytes.unwrap_or(0),
-            synced: NOTHING,
-        };
-        self.slot.change(&self.sequence, |words| {
-            put(words, &shown);
-            appended_bytes.into_iter().for_each(|bytes| put_appended(words, bytes));
-        });
+        // An edit of the table is no append, and no sync.
+        let (appended_bytes, synced) = (0, NOTHING);
+        let shown = Shown { topic, partition, kind, generation, start, base, growth, appended_bytes, synced };
+        self.slot.change(&self.sequence, |words| put(words, &shown));
     }
 
-    /// The same for the first time: nothing was appended yet, whatever was shown here of another partition.
+    /// The same for the first time.
     pub(crate) fn begin(&self, table: &Table, synced: Synced) {
         self.slot.reset_synced(synced);
-        self.show_with(table, Some(0));
+        self.show(table);
     }
 
     /// Records, and the time of the first, as they were shown last of the segment that begins at `base`.

@@ -279,7 +279,7 @@ fn what_was_appended_only_rises_whatever_is_taken_out() {
     assert_eq!(seen(&reader).1, before);
     store.close().unwrap();
     assert_eq!(seen(&reader).1, 0, "nobody has it open");
-    // In the next life it is counted anew, also where the slot is that of another partition of this one.
+    // In the next life it is counted anew, and for another topic of the name.
     let store = by_hand(dir.path()).open().unwrap();
     store.producer().send(Record::to("orders").value(&value)).unwrap();
     let of_one = seen(&reader).1;

@@ -345,10 +345,10 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
-        name: "what-another-partition-appended-counted-for-the-next-in-its-slot",
-        file: "src/live/owner.rs",
-        good: "self.show_with(table, Some(0));",
-        bad: "self.show_with(table, None);",
+        name: "of-what-was-appended-the-last-batch-shown",
+        file: "src/log/write/writer.rs",
+        good: "(writer.uncommitted, writer.appended.bytes), batch.ends()",
+        bad: "(writer.uncommitted, bytes), batch.ends()",
         caught_by: &[tests("processes", &["live::what_was_appended"])],
     },
     Bug {
