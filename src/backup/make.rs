@@ -16,6 +16,9 @@ use crate::log::{CarriedLog, CarriedSegment, Carrier, Damage, HeldLog, How, Link
 use crate::topic::{StoreCut, Topics, TopicsToCut};
 use crate::types::TopicPartition;
 
+/// As errors call it.
+const WHAT: &str = "the backup";
+
 /// How to make it.
 pub(crate) struct Options<'a> {
     pub(crate) parent: Option<PathBuf>,
@@ -50,14 +53,29 @@ impl Making<'_> {
         let (list, report) = self.fill(&target, cut, (parent.as_ref(), options))?;
         target.finish_list(&list.encode())?;
         if options.check == Check::Everything {
-            let made = Backup { root: target.root.clone(), list };
-            let found = made.verify(|_| ControlFlow::Continue(()))?;
-            if let Some(Damage { path, position, offset, reason }) = found.findings.into_iter().next() {
-                return Err(Error::corrupt(path, position, offset, reason));
-            }
+            self.read_back(&Backup { root: target.root.clone(), list }, &report, options)?;
         }
         target.finish();
         Ok(report)
+    }
+
+    /// An error for the first damage. Who is told may end it after each segment, and so does who closes the store, and waits for this.
+    fn read_back(&self, made: &Backup, report: &BackupReport, options: &mut Options<'_>) -> Result<()> {
+        let (bytes, copied) = (report.bytes, report.copied_bytes);
+        let mut pace = Pace::new(WHAT, None, options.on_progress.as_mut(), bytes);
+        pace.step((bytes, copied), &|| Ok(()))?;
+        let mut goes_on = Ok(());
+        let found = made.verify(|_| {
+            goes_on = pace.step((0, 0), &|| self.topics.check_open());
+            if goes_on.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        goes_on?;
+        match found.findings.into_iter().next() {
+            Some(Damage { path, position, offset, reason }) => {
+                Err(Error::corrupt(path, position, offset, reason))
+            }
+            None => Ok(()),
+        }
     }
 
     fn fill(
@@ -69,7 +87,7 @@ impl Making<'_> {
         let time = self.clock.now();
         let total = cut.partitions.iter().map(|(_, plan)| plan.bytes()).sum();
         let Options { links, max_bytes_per_second, on_progress, .. } = options;
-        let mut pace = Pace::new("the backup", *max_bytes_per_second, on_progress.as_mut(), total);
+        let mut pace = Pace::new(WHAT, *max_bytes_per_second, on_progress.as_mut(), total);
         let mut copied = Vec::new();
         // By name, so that those of one topic follow each other. Each is let go of as soon as it is copied.
         let mut partitions = std::mem::take(&mut cut.partitions);

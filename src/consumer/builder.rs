@@ -152,6 +152,10 @@ impl ConsumerBuilder {
     }
 
     /// How far a commit goes before it returns. Default: [`Durability::Os`].
+    ///
+    /// At [`Disk`](Durability::Disk) it survives a power cut. In the store's own process the transactions that it goes over survive it, too: they are made
+    /// durable first. In a process that does not own the store it waits for none of them: a power cut may take one that was committed at `Os` back and leave the commit.
+    /// [`read_durable_only`](Self::read_durable_only) hands out nothing of one before its end is durable; `docs/processes.md`, 3, has the rest.
     pub fn commit_durability(mut self, durability: Durability) -> Self {
         self.settings.commit_durability = durability;
         self

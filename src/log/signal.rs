@@ -1,14 +1,15 @@
 //! Waking readers that wait for records.
 
+mod elsewhere;
+
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::error::Result;
 use crate::io::{Deadline, Process};
-use crate::live::{Guest, Listener, OwnSlot, OwnerState};
+use crate::live::OwnSlot;
 use crate::locks::{AtomicBool, Condvar, Mutex, OnceLock, Ordering, RwLock, fence};
-use crate::log::follow::follow::News;
-use crate::log::log::Log;
+use crate::log::signal::elsewhere::Elsewhere;
 use crate::upkeep::Waking;
 
 /// What one waiting reader sleeps on, be it a thread or a task. It may watch many partitions.
@@ -22,54 +23,14 @@ pub(crate) struct Signal {
     elsewhere: OnceLock<Elsewhere>,
 }
 
-/// Logs that another process writes, and where that one rings.
-#[derive(Debug)]
-struct Elsewhere {
-    guest: Arc<Guest>,
-    /// Whose it is.
-    signal: Weak<Signal>,
-    logs: Mutex<Vec<Followed>>,
-}
-
-/// One of them, and what was shown of it at the last look.
-#[derive(Debug)]
-struct Followed {
-    log: Weak<Log>,
-    noticed: News,
-}
-
-impl Elsewhere {
-    /// Whether something is shown that was not noticed before. Says before that it looks that somebody waits.
-    fn notice(&self) -> bool {
-        let mut is_any = false;
-        for followed in self.logs.lock().iter_mut() {
-            let Some(log) = followed.log.upgrade() else { continue };
-            log.want();
-            let news = log.news();
-            is_any |= std::mem::replace(&mut followed.noticed, news) != news;
-        }
-        is_any
-    }
-
-    /// Whether the owner has died since the last look.
-    fn misses_owner(&self) -> bool {
-        matches!(self.guest.owner(), Ok(OwnerState::Gone(_))) && self.leave_owner()
-    }
-
-    /// The owner has died: whether there may be more in the files than it came to show.
-    fn leave_owner(&self) -> bool {
-        let logs = self.logs.lock();
-        let left = logs.iter().filter_map(|followed| followed.log.upgrade()).filter(|log| log.leave_owner());
-        left.count() > 0
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
     /// How often it was raised. A waiter that reads it before it looks for records cannot miss one.
     raised: u64,
     /// The task that waits, and who calls its waker.
     task: Option<(Waker, Arc<Waking>)>,
+    /// Threads that sleep on the bell of another process. More than there are where one panicked: then it is rung for nothing.
+    on_bell: usize,
 }
 
 impl State {
@@ -94,54 +55,23 @@ impl Signal {
         if !self.process.is_current() {
             return;
         }
-        let mut state = self.state.lock();
-        state.raised += 1;
-        let task = state.task.take();
-        drop(state);
-        self.changed.notify_all();
-        if let Some((waker, waking)) = task {
-            waking.wake(waker);
-        }
+        self.raise_here();
         if let Some(elsewhere) = self.elsewhere.get() {
             elsewhere.guest.ring();
         }
     }
 
-    /// It waits for a log that another process writes, too.
-    pub(crate) fn follow(self: &Arc<Self>, log: &Arc<Log>, guest: &Arc<Guest>) {
-        let signal = Arc::downgrade(self);
-        let new = || Elsewhere { guest: Arc::clone(guest), signal, logs: Mutex::default() };
-        let followed = Followed { log: Arc::downgrade(log), noticed: News::default() };
-        self.elsewhere.get_or_init(new).logs.lock().push(followed);
-    }
-
-    pub(crate) fn unfollow(&self, log: &Log) {
-        if !self.process.is_current() {
-            return;
+    /// The same without the bell. Whether a thread may sleep on that.
+    fn raise_here(&self) -> bool {
+        let mut state = self.state.lock();
+        state.raised += 1;
+        let (task, is_on_bell) = (state.task.take(), state.on_bell > 0);
+        drop(state);
+        self.changed.notify_all();
+        if let Some((waker, waking)) = task {
+            waking.wake(waker);
         }
-        if let Some(elsewhere) = self.elsewhere.get() {
-            elsewhere
-                .logs
-                .lock()
-                .retain(|one| !std::ptr::eq(one.log.as_ptr(), log) && one.log.strong_count() > 0);
-        }
-    }
-
-    /// The same as a wait at home, on the bell that the other process rings. Looks for that process now and then.
-    fn wait_elsewhere(&self, elsewhere: &Elsewhere, seen: u64, deadline: Deadline) -> bool {
-        loop {
-            let rung = elsewhere.guest.rung();
-            if elsewhere.notice() || self.raised() != seen {
-                return true;
-            }
-            if deadline.has_passed() {
-                return false;
-            }
-            elsewhere.guest.sleep(rung, deadline);
-            if elsewhere.guest.rung() == rung && elsewhere.misses_owner() {
-                return true;
-            }
-        }
+        is_on_bell
     }
 
     /// Ready when the count is another than `seen`; else the next raise wakes the task. It replaces a task that waited before.
@@ -163,18 +93,6 @@ impl Signal {
         // It may be the last of its task, and then drop what that has.
         drop(left);
         self.poll_elsewhere()
-    }
-
-    /// The rest of it, once the waker is kept.
-    fn poll_elsewhere(&self) -> Result<Poll<()>> {
-        if let Some(elsewhere) = self.elsewhere.get() {
-            // In this order: what is shown before the look is found there, and what comes after it rings the bell.
-            elsewhere.guest.listen(Weak::<Self>::clone(&elsewhere.signal))?;
-            if elsewhere.notice() {
-                return Ok(Poll::Ready(()));
-            }
-        }
-        Ok(Poll::Pending)
     }
 
     /// The task does not wait any more.
@@ -203,30 +121,6 @@ impl Signal {
             }
         }
         true
-    }
-}
-
-impl Listener for Signal {
-    fn hear(&self) -> bool {
-        self.is_over(Elsewhere::notice)
-    }
-
-    fn miss(&self) -> bool {
-        self.is_over(Elsewhere::leave_owner)
-    }
-}
-
-impl Signal {
-    /// Whether its task waits no more: it is woken where `is_news`.
-    fn is_over(&self, is_news: impl FnOnce(&Elsewhere) -> bool) -> bool {
-        let Some(elsewhere) = self.elsewhere.get().filter(|_| self.state.lock().task.is_some()) else {
-            return true;
-        };
-        let is_news = is_news(elsewhere);
-        if is_news {
-            self.raise();
-        }
-        is_news
     }
 }
 

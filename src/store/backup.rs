@@ -70,7 +70,7 @@ impl<'a> BackupBuilder<'a> {
         self
     }
 
-    /// Calls `report` after each file and each MiB, and in a wait for [the pace](Self::max_bytes_per_second), on this thread and without a lock of the store. `Break` ends the backup
+    /// Calls `report` after each file and each MiB, in a wait for [the pace](Self::max_bytes_per_second), and after each segment that is [read back](Self::verify), on this thread and without a lock of the store. `Break` ends the backup
     /// with [`Cancelled`](crate::Error::Cancelled).
     pub fn progress(mut self, report: impl FnMut(&BackupProgress) -> ControlFlow<()> + Send + 'a) -> Self {
         self.options.on_progress = Some(Box::new(report));

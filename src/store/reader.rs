@@ -259,7 +259,9 @@ impl StoreReader {
     }
 
     /// A consumer of that group. The members of a group are all in one process at a time; its commits reach the owner, also one that comes
-    /// later, and hold from the moment they return.
+    /// later, and hold from the moment they return. At [`Disk`](crate::Durability::Disk) they are durable themselves, and wait for no transaction that the owner has
+    /// committed at [`Os`](crate::Durability::Os): a power cut may take back what was read, and leave the commit
+    /// ([`commit_durability`](ConsumerBuilder::commit_durability)).
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};

@@ -30,11 +30,10 @@ enum To {
 struct Import<'a> {
     partitions: &'a [Partition],
     to: To,
-    /// Those of one partition, and the line of the first.
-    pending: Vec<RecordLine>,
+    /// Those of one partition, each with its line.
+    pending: Vec<(u64, RecordLine)>,
     bytes: usize,
     number: usize,
-    first_line: u64,
     line: u64,
     appended: u64,
 }
@@ -71,7 +70,6 @@ impl Topic {
             pending: Vec::new(),
             bytes: 0,
             number: 0,
-            first_line: 1,
             line: 0,
             appended: 0,
         };
@@ -120,10 +118,10 @@ impl Import<'_> {
             self.append()?;
         }
         if self.pending.is_empty() {
-            (self.number, self.bytes, self.first_line) = (number, 0, self.line);
+            (self.number, self.bytes) = (number, 0);
         }
         self.bytes += bytes;
-        self.pending.push(found);
+        self.pending.push((self.line, found));
         Ok(())
     }
 
@@ -141,20 +139,36 @@ impl Import<'_> {
 
     /// Appends what was gathered.
     fn append(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let records: Vec<_> = self.pending.iter().map(record_of).collect();
+        let pending = std::mem::take(&mut self.pending);
+        let Some((first_line, _)) = pending.first() else { return Ok(()) };
+        let records: Vec<_> = pending.iter().map(|(_, found)| record_of(found)).collect();
         let Some(partition) = self.partitions.get(self.number) else {
             let why =
                 format!("partition {} is none of the {} of the topic", self.number, self.partitions.len());
-            return Err(self.failed(self.first_line, Error::invalid(why)));
+            return Err(self.failed(*first_line, Error::invalid(why)));
         };
-        partition.append(&records, Durability::Os).map_err(|error| self.failed(self.first_line, error))?;
-        self.appended += records.len() as u64;
-        self.pending.clear();
+        match partition.append(&records, Durability::Os) {
+            Ok(_) => self.appended += records.len() as u64,
+            // One of them is at fault: those before it are to be there, and its line is to be told.
+            Err(refusal) if is_of_a_record(&refusal) => {
+                for ((line, _), record) in pending.iter().zip(&records) {
+                    let appended = partition.append(std::slice::from_ref(record), Durability::Os);
+                    appended.map_err(|error| self.failed(*line, error))?;
+                    self.appended += 1;
+                }
+            }
+            Err(error) => return Err(self.failed(*first_line, error)),
+        }
         Ok(())
     }
+}
+
+/// Whether a batch was refused, all of it, for what a record in it is like.
+fn is_of_a_record(refusal: &Error) -> bool {
+    matches!(
+        refusal,
+        Error::KeyRequired { .. } | Error::InvalidTimestamp { .. } | Error::RecordTooLarge { .. }
+    )
 }
 
 fn record_of(found: &RecordLine) -> Record<'_> {

@@ -320,3 +320,32 @@ fn who_is_told_ends_a_wait_for_the_pace() {
     assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}");
     assert!(!dir.path().join("slow").exists());
 }
+
+/// Neither the one nor the other ended it: a close waited until all of the backup was read.
+#[test]
+fn who_is_told_and_who_closes_the_store_end_the_reading_back_of_a_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    for is_closed in [false, true] {
+        let (live, copy) = (dir.path().join(format!("live-{is_closed}")), dir.path().join("copy"));
+        let store = filled(&live);
+        let (closer, mut told) = (store.clone(), 0);
+        let builder = store.backup_builder().verify().progress(|_| {
+            let is_read_back = copy.join("annals.backup").exists();
+            told += u32::from(is_read_back);
+            match is_read_back && told > 1 {
+                true if is_closed => {
+                    closer.clone().close().map_or(ControlFlow::Break(()), ControlFlow::Continue)
+                }
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        let ended = builder.run(&copy);
+        match is_closed {
+            true => assert!(matches!(ended, Err(Error::StoreClosed { .. })), "{ended:?}"),
+            false => assert!(matches!(ended, Err(Error::Cancelled { .. })), "{ended:?}"),
+        }
+        assert!(!copy.exists());
+        assert!(told < 4, "{told}");
+    }
+}

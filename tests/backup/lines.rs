@@ -1,6 +1,8 @@
 //! Topics as lines of text.
 
-use annals::{Error, OwnedRecord, Record, Store, Topic, TopicConfig};
+use std::time::Duration;
+
+use annals::{CleanupPolicy, Error, OwnedRecord, Record, Store, Topic, TopicConfig};
 
 fn all(topic: &Topic) -> Vec<(u32, OwnedRecord)> {
     let partitions = topic.partitions();
@@ -86,6 +88,31 @@ fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
     // Many small ones are cut into batches that fit.
     let many = "{\"value\":\"a record of some length\"}\n".repeat(500);
     assert_eq!(topic.import(many.as_bytes()).unwrap(), 500);
+}
+
+/// The first line of the batch was named, and what stands before the one at fault was not there.
+#[test]
+fn a_line_whose_record_the_topic_refuses_is_named_among_those_that_are_appended_with_it() {
+    let (_dir, store) = store();
+    let compacted = TopicConfig::new()
+        .cleanup_policy(CleanupPolicy::Compact)
+        .message_timestamp_after_max(Duration::from_secs(3600));
+    let topic = store.create_topic("visits", compacted).unwrap();
+    for (fault, why) in [
+        ("{\"value\":\"c\"}", "needs a key"),
+        ("{\"key\":\"c\",\"timestamp\":-7}", "timestamp -7"),
+        ("{\"key\":\"c\",\"timestamp\":9000000000000}", "timestamp 9000000000000"),
+    ] {
+        let before = topic.partition(0).unwrap().end();
+        let lines = format!("\n{{\"key\":\"a\"}}\n\n{{\"key\":\"b\"}}\n{fault}\n{{\"key\":\"d\"}}\n");
+        match topic.import(lines.as_bytes()) {
+            Err(error @ Error::Import { line: 5, records: 2, .. }) => {
+                assert!(error.to_string().contains(why), "{error}");
+            }
+            other => panic!("{fault}: {other:?}"),
+        }
+        assert_eq!(topic.partition(0).unwrap().end(), before + 2, "{fault}");
+    }
 }
 
 /// A misspelt `value` was a record of null, and of two timestamps the last was taken.

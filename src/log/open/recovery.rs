@@ -327,7 +327,9 @@ fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offs
             let reason = format!("no batch of offset {} begins there, as was synced", mark.offset);
             Err(corrupt(directory, base, mark.position, &reason))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        // What stands behind it begins where the mark is, and does not say that the records before are gone.
+        None => Err(missing_before(directory, mark.segment, mark.segment)),
     }
 }
 

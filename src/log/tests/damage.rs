@@ -153,6 +153,24 @@ fn a_segment_that_is_missing_in_front_of_another_is_told() {
     }
 }
 
+/// Records up to offset 3 were known to be on the disk, and a segment that begins there was taken for what follows them.
+#[test]
+fn a_segment_that_was_synced_and_is_missing_in_front_of_another_is_told() {
+    let place = Place::new(ReadMode::Positional);
+    let log = place.open();
+    append(&log, 0..3, Durability::Os);
+    drop(log);
+    // The next life brings them onto the disk, and a crash cuts its roll off.
+    let log = place.open();
+    drop(log.hold_for_copy().unwrap());
+    drop(log);
+    std::fs::write(path(&place, 3), "").unwrap();
+    let opened = || Log::open(context(&place.directory(), place.mode, Arc::clone(&place.clock)), config(500));
+    assert_eq!(opened().unwrap().1.end, 3);
+    std::fs::remove_file(path(&place, 0)).unwrap();
+    assert!(matches!(opened(), Err(Error::Corrupt { .. })));
+}
+
 #[test]
 fn records_that_were_synced_and_are_nowhere_are_told_once() {
     let synced = || {

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "imported-batch-names-its-first-line",
+        file: "src/topic/import.rs",
+        good: "Err(refusal) if is_of_a_record(&refusal) => {",
+        bad: "Err(refusal) if is_of_a_record(&refusal) && pending.len() > 1 << 20 => {",
+        caught_by: &[tests("backup", &["lines::"])],
+    },
+    Bug {
         name: "store-that-cannot-be-appended-to-cannot-be-held",
         file: "src/log/cut/point.rs",
         good: "            Err(Error::Corrupt { .. }) => return Ok(()),\n",
@@ -16,6 +23,20 @@ pub(super) const BUGS: &[Bug] = &[
         good: "match log.settle_before_hold() {",
         bad: "match log.check_open() {",
         caught_by: &[tests("backup", &["holds::the_first_append"])],
+    },
+    Bug {
+        name: "nobody-ends-a-reading-back",
+        file: "src/backup/make.rs",
+        good: "        goes_on?;\n        match",
+        bad: "        drop(goes_on);\n        match",
+        caught_by: &[tests("backup", &["files::who_is_told"])],
+    },
+    Bug {
+        name: "a-wait-is-followed-by-a-burst",
+        file: "src/backup/pace.rs",
+        good: "self.due.max(self.stepped.saturating_sub(SLACK))",
+        bad: "self.due",
+        caught_by: &[tests("lib", &["backup::pace::"])],
     },
     Bug {
         name: "nobody-is-asked-in-a-wait-for-the-pace",

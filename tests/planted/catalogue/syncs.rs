@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "segment-of-the-mark-may-be-missing",
+        file: "src/log/open/recovery.rs",
+        good: "None => Err(missing_before(directory, mark.segment, mark.segment)),",
+        bad: "None => Ok(()),",
+        caught_by: &[tests("lib", &["log::tests::damage::"])],
+    },
+    Bug {
         name: "a-sync-that-panics-in-the-middle-of-a-panic-taken-for-a-good-one",
         file: "src/log/write/group_sync.rs",
         good: "let unknown = Otherwise::new(|| _ = self.poison.set_by_panic());",

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "each-task-elsewhere-rings-in-turn",
+        file: "src/log/signal/elsewhere.rs",
+        good: "if is_news && self.raise_here() {",
+        bad: "if is_news && (self.raise_here() || self.process.is_current()) {",
+        caught_by: &[tests("tasks", &["elsewhere::tasks_that_the_owner"])],
+    },
+    Bug {
         name: "awaited-flush-uses-up-a-loss-before-it-is-ready",
         file: "src/topic/durable.rs",
         good: "        if !this.waits.is_empty() || this.moved.iter().any(Moved::waits) {\n",
