@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::consumer::builder::{Settings, StartFrom};
 use crate::error::{Error, Result};
-use crate::group::Done;
+use crate::group::{Done, Group, Owned};
 use crate::log::{AtEnd, BelowStart, FetchLimits, Isolation, Reader, RecordSlice};
 use crate::topic::Partition;
 use crate::types::Offset;
@@ -45,10 +45,13 @@ pub(super) struct Assigned {
     looked_up: LookedUp,
     /// It came into being after its group had subscribed: its last record is not where that began.
     is_new: bool,
+    /// Which has given it to this consumer.
+    group: Option<Arc<Group>>,
 }
 
 impl Assigned {
-    pub(super) fn new(partition: Partition, since: u64, looked_up: LookedUp, is_new: bool) -> Self {
+    pub(super) fn new(owned: Owned, looked_up: LookedUp, group: Option<Arc<Group>>) -> Self {
+        let Owned { partition, since, is_new } = owned;
         Self {
             partition,
             flow: Flow::Running,
@@ -60,6 +63,7 @@ impl Assigned {
             before: (0, None),
             looked_up,
             is_new,
+            group,
         }
     }
 
@@ -189,7 +193,12 @@ impl Assigned {
                     });
                 }
                 (None, StartFrom::Latest) if self.is_new => self.partition.log().readable_start()?,
-                (None, start) => self.reset(start, settings.isolation)?,
+                (None, StartFrom::Latest) => {
+                    let end = self.reset(StartFrom::Latest, settings.isolation)?;
+                    let life = self.looked_up.life;
+                    self.group.as_ref().map_or(end, |group| group.begin_at_end(&self.partition, life, end))
+                }
+                (None, StartFrom::Earliest) => self.reset(StartFrom::Earliest, settings.isolation)?,
             };
             self.begin_at(offset);
             self.reader = Some(self.reader_at(offset, settings));

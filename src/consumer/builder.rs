@@ -35,8 +35,9 @@ pub enum StartFrom {
     /// was subscribed to the topic is read from its first record, whichever member is given it, as all of them were sent since: a partition
     /// that was [added](crate::Store::add_partitions), one of a topic that was deleted and created again.
     ///
-    /// Each member looks for itself: where a rebalance gives a partition to another one before anything was committed for it, that begins at the end as it
-    /// is then, and what was sent in between is handed out to nobody. A commit after the first poll, though it found nothing, keeps the position.
+    /// Where a rebalance gives a partition to another member before anything was committed for it, that one begins where the first has: what was sent since is
+    /// handed out, and what the first was handed is handed out again. The group knows where that was as long as it has a member that is subscribed to the topic, and the
+    /// store is open; in another process than the store's as long as that reads. A commit after the first poll, though it found nothing, keeps the position for longer.
     Latest,
     /// Nowhere: `poll` fails, also where the records at a position were deleted.
     Fail,

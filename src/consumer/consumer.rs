@@ -266,6 +266,7 @@ impl Consumer {
     /// Reads `partitions` from here on. Those it has had without a break go on where they are.
     fn take(&mut self, partitions: Vec<(Owned, LookedUp)>) {
         let mut before = std::mem::take(&mut self.assigned);
+        let given_by = self.group.clone().filter(|_| matches!(self.role, Role::Member(_)));
         for (owned, looked_up) in partitions {
             let place = owned.partition.topic_partition().clone();
             let kept = match before.remove(&place) {
@@ -274,9 +275,8 @@ impl Consumer {
                     lost.into_iter().for_each(|lost| self.lose(&place, &lost));
                     self.unreported.note_assigned(&place);
                     self.endings.note_moved(&place);
-                    let Owned { partition, since, is_new } = owned;
-                    partition.log().watch(&self.signal);
-                    Assigned::new(partition, since, looked_up, is_new)
+                    owned.partition.log().watch(&self.signal);
+                    Assigned::new(owned, looked_up, given_by.clone())
                 }
             };
             self.assigned.insert(place, kept);

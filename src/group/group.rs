@@ -56,6 +56,17 @@ pub(super) struct Members {
     by_id: BTreeMap<String, Member>,
     /// Each topic that one of them reads as it was when the first of these began to read it.
     at_first: BTreeMap<Arc<str>, Existing>,
+    /// Where the first of them has begun that found nothing committed, and began at the end: partitions of these topics.
+    begun: BTreeMap<TopicPartition, Begun>,
+}
+
+/// The end of a partition when a member first looked at it.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    topic_id: u128,
+    /// Of the store's owner: the next one may have set the end back.
+    life: u64,
+    offset: Offset,
 }
 
 /// A partition that a member reads. It is the partition itself and not its name: a topic that is deleted meanwhile takes
@@ -170,6 +181,7 @@ impl Group {
         let assignment = range(&subscribers, count);
         let generation = members.generation + 1;
         members.at_first.retain(|topic, _| partitions.contains_key(topic));
+        members.begun.retain(|place, _| partitions.contains_key(place.topic()));
         for (topic, now) in &partitions {
             members.at_first.entry(Arc::clone(topic)).or_insert_with(|| Existing::of(now));
         }
@@ -201,6 +213,23 @@ impl Group {
         let state = members.by_id.get(member);
         let partitions = state.map(|state| state.assignment.values().cloned().collect()).unwrap_or_default();
         Assignment { generation: members.generation, partitions }
+    }
+
+    /// Where a member begins that finds nothing committed and would begin at `end`: where the first of them has. What was sent in between is
+    /// handed out to whoever has the partition by now.
+    pub(crate) fn begin_at_end(&self, partition: &Partition, life: u64, end: Offset) -> Offset {
+        let begins = Begun { topic_id: partition.topic_id(), life, offset: end };
+        let place = partition.topic_partition();
+        let mut members = self.members.lock();
+        // A member that has not noticed yet that it reads the topic no more is not the first of those who come.
+        if !members.at_first.contains_key(place.topic()) {
+            return end;
+        }
+        let begun = members.begun.entry(place.clone()).or_insert(begins);
+        if (begun.topic_id, begun.life) != (begins.topic_id, begins.life) {
+            *begun = begins;
+        }
+        begun.offset
     }
 
     /// Runs `act` while nobody's assignment can change.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::blocks::share_blocks;
 use super::listing::list;
 use super::lock_file::{LockFile, lock_file, lock_file_shared, writer_of};
-use super::os::{OsDirectory, OsFile, OsFileSystem};
+use super::os::{OsDirectory, OsFile, OsFileSystem, read_link};
 use super::process::Process;
 use super::seam::{DirectoryHandle, DirectoryLock, Entry, FileHandle, FileSystem, OpenMode};
 use super::space::available_space;
@@ -180,6 +180,10 @@ impl FileSystem for AnchoredFileSystem {
             // Without `/proc` by its name: it has most likely kept it.
             std::fs::canonicalize(open.join(below)).or_else(|_| std::fs::canonicalize(path))
         })
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        read_link(path)
     }
 
     fn is_replaced(&self) -> io::Result<bool> {

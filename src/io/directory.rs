@@ -89,7 +89,7 @@ impl Directory {
     }
 
     /// For what needs no descriptor.
-    fn fs(&self) -> &dyn FileSystem {
+    pub(super) fn fs(&self) -> &dyn FileSystem {
         &*self.pool.fs
     }
 

@@ -1,9 +1,12 @@
 //! Where a path leads, seen from a directory that nothing is to be put into.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::directory::Directory;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// As many as Linux follows.
+const MOST_LINKS: usize = 40;
 
 /// Where a path leads, whatever links and `..` it goes by, and whatever of it is missing still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,19 @@ impl Directory {
     pub(crate) fn around(&self, path: &Path) -> Result<Vec<Self>> {
         let There::Up(there) = self.there_of(path)? else { return Ok(Vec::new()) };
         Ok(there.path().ancestors().map(|above| self.at(above)).collect())
+    }
+
+    /// The places under which what stands under `path` has a name: that itself, and where it points, link by link.
+    pub(crate) fn names_of(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        let whole = std::path::absolute(path).map_err(|e| Error::io(path, "find the place of", e))?;
+        // Without a slash at its end, behind which there is no link.
+        let mut names: Vec<PathBuf> = vec![whole.components().collect()];
+        while let Some(name) = names.last().filter(|_| names.len() <= MOST_LINKS) {
+            let target = self.fs().read_link(name).map_err(|e| Error::io(name, "read the link", e))?;
+            let Some(target) = target else { break };
+            names.push(name.parent().unwrap_or(name).join(target).components().collect());
+        }
+        Ok(names)
     }
 
     fn there_of(&self, path: &Path) -> Result<There> {

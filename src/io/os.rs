@@ -131,6 +131,10 @@ impl FileSystem for OsFileSystem {
         fs::canonicalize(path)
     }
 
+    fn read_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        read_link(path)
+    }
+
     fn shares_memory(&self) -> bool {
         cfg!(target_os = "linux")
     }
@@ -179,6 +183,14 @@ impl FileSystem for OsFileSystem {
             return Ok(DirectoryLock::Busy { pid: LockFile::read_pid(File::open(&lock_path)) });
         }
         Ok(DirectoryLock::Held(Box::new(HeldShared { locked, process: Process::current() })))
+    }
+}
+
+pub(super) fn read_link(path: &Path) -> io::Result<Option<PathBuf>> {
+    match fs::read_link(path) {
+        // What is there is none.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        target => target.map(Some),
     }
 }
 

@@ -56,6 +56,10 @@ impl FileSystem for ReadOnlyFileSystem {
         self.inner.resolve(path)
     }
 
+    fn read_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.inner.read_link(path)
+    }
+
     fn anchored(&self, dir: &Path) -> io::Result<Option<Arc<dyn FileSystem>>> {
         let anchored = self.inner.anchored(dir)?;
         Ok(anchored.map(|inner| -> Arc<dyn FileSystem> { Arc::new(Self { inner }) }))

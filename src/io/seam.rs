@@ -104,6 +104,10 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         std::path::absolute(path)
     }
+    /// Where the link `path` points, as it says itself. `None` where that is no link, or nobody can say.
+    fn read_link(&self, _path: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(None)
+    }
     /// The same files, of which those in `dir` and below are reached from the directory that stands there now, whatever its
     /// name will be. [`lock_dir`](FileSystem::lock_dir) of it is called with `dir`, once; when that lock is dropped, nothing in
     /// the directory can be reached any more. `None` where every path is looked up again: then do not rename a directory

@@ -54,6 +54,8 @@ pub(crate) struct Log {
     pub(super) rewriting: Mutex<()>,
     /// What the last compaction had no room for.
     pub(super) wanting: Wanting,
+    /// What the segment in which the log starts had no room for, to be written without what was deleted.
+    pub(super) untrimmed: Wanting,
     /// Held by whoever removes files of segments that left the log.
     pub(super) removing: Mutex<()>,
     /// Held by whoever takes the oldest out to make room for records, from the look at them on, and by all who append where that

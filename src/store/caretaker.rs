@@ -138,8 +138,8 @@ impl Caretaker {
         first
     }
 
-    /// Retention reads no record and frees space: it is tried in every round, and so is what deletions could not take off the disk. Compaction waits after a failure, which
-    /// stands until it succeeds.
+    /// Retention reads no record and frees space: it is tried in every round, and so is what deletions could not take off the disk, but for a segment that
+    /// had no room to be written anew. That waits after a failure, as compaction does, which stands until it succeeds.
     fn do_upkeep(
         &self,
         (topic, kept): (&Topic, &Kept),
@@ -150,9 +150,15 @@ impl Caretaker {
         match upkeep {
             Upkeep::Retention => self.retain((topic, kept), partition).map(|_| Done::Wholly),
             Upkeep::Freeing => {
-                let freed = log.free_what_is_owed();
+                let failing = Failing::upkeep(partition.topic_partition(), upkeep);
+                let freed = if log.has_no_room_to_free() && !self.failures.may_try(&failing) {
+                    log.free_without_rewriting()
+                } else {
+                    log.free_what_is_owed().map(|()| true)
+                };
                 log.write_keys_owed();
-                freed.map(|()| Done::Wholly).map_err(|error| log.explain(error))
+                let done = |is_all| if is_all { Done::Wholly } else { Done::Waits };
+                freed.map(done).map_err(|error| log.explain(error))
             }
             Upkeep::Compaction if topic.settings().compaction().is_none() => Ok(Done::Wholly),
             // Retention says why.

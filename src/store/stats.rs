@@ -164,8 +164,8 @@ pub struct MaintenanceFailure {
     pub topic_partition: TopicPartition,
     /// The last failure.
     pub error: Error,
-    /// How often that part failed in a row. Each time the next try of a compaction waits twice as long, up to an hour; what frees space is
-    /// tried in every round.
+    /// How often that part failed in a row. Each time the next try of a compaction, or of writing a segment anew without what was deleted, waits twice as
+    /// long, up to an hour; what else frees space is tried in every round.
     pub failures: u32,
 }
 

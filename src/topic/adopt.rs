@@ -171,11 +171,13 @@ fn lock_store(above: &Directory) -> Result<StoreOf> {
     })
 }
 
-/// The stores in which the log in `directory` has a name, of those that can be told: the one that was `given` may be a link to it.
+/// The stores in which the log in `directory` has a name, of those that can be told: the one that was `given` may be a link to it, or to another one.
 fn stores_of(given: &Path, directory: &Directory) -> Result<Vec<Directory>> {
-    let given = std::path::absolute(given).map_err(|error| Error::io(given, "find the place of", error))?;
+    let names = directory.names_of(given)?;
     let mut stores: Vec<Directory> = Vec::new();
-    for above in [directory.path().parent(), given.parent()].into_iter().flatten() {
+    for above in
+        [directory.path()].into_iter().chain(names.iter().map(PathBuf::as_path)).filter_map(Path::parent)
+    {
         let above = directory.elsewhere(above)?;
         if stores.iter().all(|other| other.path() != above.path()) && as_seen(above.has(CATALOG_FILE))? {
             stores.push(above);

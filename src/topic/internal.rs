@@ -22,8 +22,8 @@ enum Keeps {
     WhatIsNeeded,
 }
 
-/// Of a log whose beginning is deleted as it grows.
-const SMALL_SEGMENT_BYTES: u32 = 16 << 20;
+/// Nothing of the segment that grows can be taken, by compaction or by deletion.
+const SEGMENT_BYTES: u32 = 16 << 20;
 
 /// What groups have committed.
 pub(crate) static OFFSETS: InternalTopic =
@@ -84,7 +84,7 @@ impl InternalTopic {
         let config = TopicConfig::new().partitions(self.partitions);
         match self.keeps {
             Keeps::LastOfKey => config.cleanup_policy(CleanupPolicy::Compact),
-            Keeps::WhatIsNeeded => config.segment_bytes(SMALL_SEGMENT_BYTES),
+            Keeps::WhatIsNeeded => config.segment_bytes(SEGMENT_BYTES),
         }
     }
 
@@ -92,6 +92,7 @@ impl InternalTopic {
     pub(super) fn fixed(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut fixed = values.clone();
         fixed.insert("max.message.bytes".to_owned(), MOST_BATCH_BYTES.to_string());
+        fixed.insert("segment.bytes".to_owned(), SEGMENT_BYTES.to_string());
         fixed
     }
 }

@@ -216,14 +216,16 @@ impl DecisionLog {
         }
     }
 
-    /// After a crash markers may be lost that had been written, and their decisions are needed once more: none is compacted
-    /// away in this life.
-    pub(super) fn keep_all_unless(&self, was_clean: bool) {
-        if let Ok(Some(partition)) = self.existing()
-            && !was_clean
-        {
+    /// Keeps compaction from all of them, in this life.
+    pub(super) fn keep_all(&self) {
+        if let Ok(Some(partition)) = self.existing() {
             partition.log().keep_all();
         }
+    }
+
+    /// How many segments they take.
+    pub(super) fn segments(&self) -> usize {
+        self.existing().ok().flatten().map_or(0, |partition| partition.log().segment_bases().len())
     }
 
     /// Everything that was decided and not forgotten since.

@@ -13,6 +13,7 @@ use crate::io::Deadline;
 use crate::log::{NotEnded, TransactionId};
 use crate::topic::Partition;
 use crate::transaction::coordinator::Transactions;
+use crate::transaction::found::FoundUnsynced;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::in_hand::InHand;
 use crate::transaction::names::{Named, OpenParts, Written};
@@ -41,6 +42,7 @@ pub(super) struct Outstanding {
     /// The oldest decision of each list that somebody is writing the markers of, by the number of that list.
     pub(super) in_hand: BTreeMap<u64, Offset>,
     pub(super) settling: Settling,
+    pub(super) found: FoundUnsynced,
     /// Those that a panic has left in the middle.
     pub(super) undertaken: Vec<Undertaken>,
     /// Decisions that are being written, each by an offset that it will not stand before. One of which nobody knows whether it is
@@ -316,7 +318,7 @@ impl Transactions {
     }
 
     /// Lets compaction have those decisions whose markers are durable everywhere.
-    fn release_decisions(&self) {
+    pub(super) fn release_decisions(&self) {
         let mut outstanding = self.outstanding.lock();
         outstanding.settling.forget_durable();
         let settling = outstanding.settling.oldest();
@@ -326,7 +328,7 @@ impl Transactions {
         let keep = settling.into_iter().chain(waiting).chain(in_hand).chain(deciding).min();
         self.ends_needed.forget_below(keep);
         // Before anybody who decides next says what else is to be kept.
-        self.decisions.keep_from(keep);
+        self.decisions.keep_from(keep.into_iter().chain(outstanding.found.keeps_from()).min());
     }
 
     /// Aborts transactions whose time is over.
@@ -356,6 +358,7 @@ impl Chore for Transactions {
         let again = Otherwise::new(|| self.remind());
         let is_any_open = self.expire();
         let finished = self.finish().map_err(|not_ended| *not_ended.error);
+        self.bring_found_over();
         if !is_any_open && self.outstanding.lock().is_empty() {
             again.went_well();
         }

@@ -1,7 +1,7 @@
 //! Transactions: records in any topics and committed offsets take effect together or not at all.
 //!
 //! [`transaction`] is what a program holds, [`pieces`] what it has gathered, [`condition`] what has to hold, [`shares`] appends it, [`room`] is waited for, [`asked`] are its participants, [`coordinator`] has all of them, [`deciding`] makes one of them a commit, [`undertaken`] is one in the middle of that, [`finish`] sees to it that what
-//! was decided is in the log everywhere, [`settling`] keeps it until that is durable, [`ends_needed`] has partitions remember ends as long as others lack them, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet, [`own_rounds`] what each of them rests on itself,
+//! was decided is in the log everywhere, [`settling`] keeps it until that is durable, [`found`] those of earlier lives, [`ends_needed`] has partitions remember ends as long as others lack them, [`decisions`] are the records that say so, [`round`] syncs what a decision rests on, [`resting`] knows what commits have seen that is not synced yet, [`own_rounds`] what each of them rests on itself,
 //! [`giving_up`] is what becomes of one that takes no effect, [`refused`] tells why, [`aborting`] ends one from outside, [`stats`] lists those that are open, [`seen`] for whoever only reads, [`recovery`] finds out after an open what was decided before.
 
 mod aborting;
@@ -16,6 +16,7 @@ mod deciding;
 mod decisions;
 mod ends_needed;
 mod finish;
+mod found;
 mod giving_up;
 mod ids;
 mod in_hand;

@@ -18,6 +18,7 @@ use crate::transaction::coordinator::{Transactions, left_by};
 use crate::transaction::decisions::{Decided, DecisionLog, Decisions};
 use crate::transaction::ends_needed::EndsNeeded;
 use crate::transaction::finish::{Ended, Outstanding};
+use crate::transaction::found::FoundUnsynced;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Written;
 use crate::transaction::pieces::Place;
@@ -138,7 +139,13 @@ impl Transactions {
         let decisions = DecisionLog::new(Arc::clone(topics));
         let (mut outstanding, mut owed) = (Outstanding::default(), Vec::new());
         let left = left_open(topics);
-        decisions.keep_all_unless(topics.recovery().iter().all(|partition| partition.clean));
+        outstanding.found = FoundUnsynced::beside(unsynced(topics));
+        if topics.recovery().iter().any(|partition| partition.failure.is_some()) {
+            // What it has of markers shows when it can be opened.
+            decisions.keep_all();
+        } else if let Some(from) = outstanding.found.keeps_from() {
+            decisions.keep_at_least_from(from);
+        }
         if !left.is_empty() {
             let found = decisions.load()?;
             for (producer, places) in left {

@@ -15,6 +15,8 @@ mod leaps;
 mod lifecycle;
 mod limits;
 mod open_cost;
+#[cfg(test)]
+mod own_topics;
 mod producer;
 mod retention;
 #[cfg(test)]

@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use annals::{Consumer, Durability, Record, Store, StoreReader, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
-use crate::common::{by_hand, fast_dir};
-use crate::world::copy_of;
+use crate::common::{by_hand, fast_dir, small_segments};
+use crate::world::{copy_of, failing};
 
+const ENOSPC: i32 = 28;
 const LONG: Duration = Duration::from_secs(10);
 
 /// A transaction with records in both topics, of which one is synced behind it.
@@ -93,4 +95,51 @@ fn a_careful_reader_was_handed_what_a_dead_owner_has_decided_and_not_ended() {
         seen.extend(handed(&mut careful, Duration::from_millis(50)));
     }
     assert_eq!(seen, ["both", "behind", "last"]);
+}
+
+#[test]
+fn a_careful_reader_waited_for_a_transaction_that_had_been_taken_out_whole() {
+    for is_deleted in [false, true] {
+        let (dir, files) = (fast_dir(), FaultyFileSystem::new());
+        let store = by_hand(dir.path()).file_system(failing(&files)).open().unwrap();
+        let topic = store.create_topic("in", small_segments().retention_records(3)).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let mut never = store.transaction_builder("never").buffer_bytes(0).begin().unwrap();
+        never.send(Record::to("in").value("never")).unwrap();
+        for _ in 0..10 {
+            partition.append(&[Record::new().value(&[b'p'; 1500])], Durability::Disk).unwrap();
+        }
+        let writes = [Call::Create, Call::Write, Call::Allocate];
+        files.fail(&writes, ".log", (0, Times::ForEver), Fault::Error(ENOSPC));
+        drop(never);
+        assert_eq!(partition.end(), 11, "its end is not in the log");
+        let reader = StoreReader::attach(dir.path()).unwrap();
+        let elsewhere = reader.topic("in").unwrap().partition(0).unwrap();
+        let mut at_home = store.consumer_builder().read_durable_only().build().unwrap();
+        at_home.assign([("in", 0)]).unwrap();
+        let mut waiting = [careful(&reader), at_home];
+        for consumer in &mut waiting {
+            assert_eq!(handed(consumer, Duration::ZERO), [""; 0], "a power cut could take it back");
+        }
+        std::thread::scope(|scope| {
+            let began = Instant::now();
+            let begun = waiting.each_mut().map(|one| scope.spawn(move || handed(one, LONG).len()));
+            std::thread::sleep(Duration::from_millis(50));
+            if is_deleted {
+                partition.delete_records(6).unwrap();
+            } else {
+                topic.apply_retention().unwrap();
+            }
+            let left = usize::try_from(11 - partition.start()).unwrap();
+            assert!(partition.start() > 1 && left > 0);
+            assert_eq!(begun.map(|one| one.join().unwrap()), [left; 2]);
+            assert!(began.elapsed() < LONG, "whoever waits is woken");
+        });
+        // What is shown of it is as it is at home.
+        let of = |one: &annals::Partition| (one.start(), one.stable(), one.durable(), one.end());
+        assert_eq!(elsewhere.start(), partition.start());
+        assert_eq!((elsewhere.stable(), elsewhere.durable(), elsewhere.end()), (11, 11, 11));
+        assert_eq!(of(&partition), (partition.start(), 11, 11, 11));
+        assert_eq!(waiting.each_mut().map(|one| one.lag().unwrap()), [0, 0]);
+    }
 }

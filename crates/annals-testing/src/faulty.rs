@@ -280,6 +280,10 @@ impl FileSystem for FaultyFileSystem {
         self.inner.resolve(path)
     }
 
+    fn read_link(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        self.inner.read_link(path)
+    }
+
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         self.shared.run(Call::Lock, dir, || self.inner.lock_dir(dir))
     }

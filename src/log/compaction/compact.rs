@@ -208,7 +208,8 @@ impl Log {
     }
 
     /// One pass over the log: learns the last offset of as many keys as the memory holds, from where the pass before ended,
-    /// then rewrites everything below. Of what has no room, as much is tried as takes none: in vain it writes a group once, and a segment.
+    /// then rewrites everything below. Of what has no room, as much is tried as takes none: in vain it writes a group once, and a segment;
+    /// what nothing stays of goes behind these all the same.
     fn run_round(
         &self,
         at: &Snapshot,
@@ -276,8 +277,12 @@ impl Log {
                     is_behind_uncleaned.set(true);
                     markers.skip();
                     tables_left -= usize::from(lacks.reached == Reached::Table);
-                    if lacks.reached == Reached::Written || tables_left == 0 {
+                    if tables_left == 0 {
                         ranges.clear();
+                    }
+                    // What nothing is left of takes no room for a segment.
+                    if lacks.reached == Reached::Written {
+                        rewriter.write_no_more(&lacks.error);
                     }
                     lack = Some(Lack::both(lack, lacks));
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::format::RawRecord;
 use crate::log::compaction::rewrite::{Rewrite, Rewriter, Source};
+use crate::log::compaction::room::Lack;
 use crate::log::compaction::sieve::{OtherKeys, OtherOffsets, Sieve};
 use crate::log::compaction::swap::Swap;
 use crate::log::config::LogConfig;
@@ -62,6 +63,21 @@ impl Default for Part<'_> {
     }
 }
 
+/// What came of a rewrite of segments one by one.
+#[derive(Debug)]
+pub(super) struct Sifted {
+    report: EraseReport,
+    /// It ended at one that had no room.
+    pub(super) lack: Option<Lack>,
+}
+
+impl Sifted {
+    /// An error where that is not all.
+    fn all(self) -> Result<EraseReport> {
+        self.lack.map_or(Ok(self.report), |lack| Err(lack.error))
+    }
+}
+
 impl Log {
     /// Removes every record whose key matches, wherever it stands, so that no file of the log holds it any more. The
     /// blocks it stood in are the file system's to overwrite. After an error some of them may be left: call again.
@@ -74,7 +90,7 @@ impl Log {
         let (_rewriting, below) = self.begin_removal_of_sealed()?;
         self.check_going_on()?;
         let part = Part { below, ..Part::default() };
-        let report = self.sift_part(&OtherKeys(key_matches), &part)?;
+        let report = self.sift_part(&OtherKeys(key_matches), &part)?.all()?;
         // What an earlier failure left may hold such a record too.
         self.remove_obsolete()?;
         while self.has_obsolete() {
@@ -108,7 +124,7 @@ impl Log {
         }
         let most = if ranges.is_empty() { 0 } else { usize::MAX };
         let part = Part { most, settings, ..Part::default() };
-        let report = self.sift_part(&OtherOffsets(ranges), &part)?;
+        let report = self.sift_part(&OtherOffsets(ranges), &part)?.all()?;
         // Of an earlier call, perhaps, with these records in it.
         self.remove_left_by_rewrites()?;
         self.remove_obsolete_or_owe();
@@ -137,7 +153,7 @@ impl Log {
     }
 
     /// Rewrites each of the first `most` sealed segments without what the sieve lets go.
-    pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<EraseReport> {
+    pub(super) fn sift(&self, sieve: &dyn Sieve, most: usize) -> Result<Sifted> {
         self.sift_part(sieve, &Part { most, ..Part::default() })
     }
 
@@ -146,7 +162,7 @@ impl Log {
         self.segment_list().iter().last().map_or(0, |active| active.base())
     }
 
-    fn sift_part(&self, sieve: &dyn Sieve, part: &Part<'_>) -> Result<EraseReport> {
+    fn sift_part(&self, sieve: &dyn Sieve, part: &Part<'_>) -> Result<Sifted> {
         let topic_partition = self.topic_partition.clone();
         let mut report = EraseReport { topic_partition, records: 0, segments: 0, bytes: 0 };
         let mut rewriter = Rewriter::new(self, sieve);
@@ -168,7 +184,7 @@ impl Log {
                     let limit = u64::from(i32::MAX.unsigned_abs());
                     return Err(Error::RecordTooLarge { size: before, limit, setting: "segment.bytes" });
                 }
-                Rewrite::NoRoom(lack) => return Err(lack.error),
+                Rewrite::NoRoom(lack) => return Ok(Sifted { report, lack: Some(lack) }),
                 Rewrite::Changed(replacement) => replacement,
             };
             let after = replacement.new.as_ref().map_or(0, |new| new.summary.bytes);
@@ -178,7 +194,7 @@ impl Log {
                 report.bytes += before.saturating_sub(after);
             }
         }
-        Ok(report)
+        Ok(Sifted { report, lack: None })
     }
 
     /// The sealed segments now.

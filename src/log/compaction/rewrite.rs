@@ -86,6 +86,8 @@ pub(super) struct Rewriter<'a> {
     sieve: &'a dyn Sieve,
     expander: Expander,
     batches: BatchRewriter,
+    /// Something was written in vain: nothing more is.
+    in_vain: Option<Error>,
 }
 
 impl Drop for Rewriter<'_> {
@@ -141,7 +143,13 @@ impl<'a> Rewriter<'a> {
             sieve,
             expander: Expander::default(),
             batches: BatchRewriter::for_readers_of(log.options.max_expanded_bytes),
+            in_vain: None,
         }
+    }
+
+    /// From here on nothing is written: of what needs that, it says that there is no room.
+    pub(super) fn write_no_more(&mut self, why: &Error) {
+        self.in_vain = Some(why.clone());
     }
 
     /// Writes what stays of consecutive segments to a new one under a temporary name. After an error there is none, nor where there was
@@ -192,7 +200,7 @@ impl<'a> Rewriter<'a> {
         Ok(Rewrite::Changed(Box::new(Replacement { new, removed_records })))
     }
 
-    /// Where the disk has no room for a whole run, looks how much of it stays before anything is written. What is to come of the run, where
+    /// Where the disk has no room for a whole run, or something was written in vain, looks how much of it stays before anything is written. What is to come of the run, where
     /// that is clear by then.
     fn look_for_room(&mut self, run: &[Source]) -> Result<Option<Rewrite>> {
         let log = self.log;
@@ -201,7 +209,7 @@ impl<'a> Rewriter<'a> {
             drop(log.remove_unfinished());
         }
         let left_free = left_free_beside(bytes_of(run));
-        if !log.is_scarce(bytes_of(run).saturating_add(left_free))? {
+        if self.in_vain.is_none() && !log.is_scarce(bytes_of(run).saturating_add(left_free))? {
             return Ok(None);
         }
         let mut progress = Progress { look: Some(Stays::default()), ..Progress::NONE };
@@ -221,6 +229,9 @@ impl<'a> Rewriter<'a> {
         }
         looked?;
         let needed = look.unwrap_or_default().bytes.saturating_add(left_free);
+        if let Some(error) = self.in_vain.clone() {
+            return Ok(Some(Rewrite::NoRoom(Lack { error, needed: None, reached: Reached::Look })));
+        }
         match log.make_room(needed) {
             Err(error) if error.is_disk_full() => {
                 Ok(Some(Rewrite::NoRoom(Lack { error, needed: Some(needed), reached: Reached::Look })))

@@ -67,7 +67,7 @@ fn in_blocks(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(BLOCK).unwrap_or(bytes)
 }
 
-/// What a compaction had no room for, and what there was then.
+/// What a compaction, or the freeing of what a deletion has left, had no room for, and what there was then.
 #[derive(Debug, Default)]
 pub(in crate::log) struct Wanting(Mutex<Option<Wanted>>);
 
@@ -113,25 +113,41 @@ impl Log {
 
     /// What the compaction that ends had no room for.
     pub(super) fn note_wanting(&self, lack: Option<&Lack>) {
-        let wanted = lack.map(|lack| Wanted {
-            needed: lack.needed,
-            removals: self.figures.removals.get(),
-            settings: self.config(),
-        });
-        *self.wanting.0.lock() = wanted;
+        self.wanting.note(self, lack);
     }
 
     /// Whether the last compaction failed for want of room, and things are others now: as much is free, or, where that is not known,
     /// something was removed since; or the log has other settings.
     pub(crate) fn may_have_room(&self) -> bool {
+        self.wanting.is_over(self).unwrap_or_default()
+    }
+
+    /// Whether what a deletion has left in the first segment was not freed for want of room, and things are as they were.
+    pub(crate) fn has_no_room_to_free(&self) -> bool {
+        self.untrimmed.is_over(self) == Some(false)
+    }
+}
+
+impl Wanting {
+    pub(super) fn note(&self, log: &Log, lack: Option<&Lack>) {
+        let wanted = lack.map(|lack| Wanted {
+            needed: lack.needed,
+            removals: log.figures.removals.get(),
+            settings: log.config(),
+        });
+        *self.0.lock() = wanted;
+    }
+
+    /// Whether things are others than they were when there was no room. `None` where there was.
+    fn is_over(&self, log: &Log) -> Option<bool> {
         // Taken out: the file system is asked under no lock.
-        let Some(wanted) = self.wanting.0.lock().clone() else { return false };
-        let was_removed = || self.figures.removals.get() > wanted.removals;
+        let wanted = self.0.lock().clone()?;
+        let was_removed = || log.figures.removals.get() > wanted.removals;
         let has_room = || match wanted.needed {
-            Some(needed) => self.directory.check_space(needed).is_ok(),
+            Some(needed) => log.directory.check_space(needed).is_ok(),
             None => was_removed(),
         };
-        !Arc::ptr_eq(&wanted.settings, &self.config()) || has_room()
+        Some(!Arc::ptr_eq(&wanted.settings, &log.config()) || has_room())
     }
 }
 

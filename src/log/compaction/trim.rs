@@ -46,6 +46,16 @@ impl Log {
         Ok(())
     }
 
+    /// The same, but nothing is written anew: there was no room for it. Whether nothing is left.
+    pub(crate) fn free_without_rewriting(&self) -> Result<bool> {
+        if self.upkeeps.is_freed() || !self.starts_with_deleted()? {
+            return self.free_what_is_owed().map(|()| true);
+        }
+        let removed = self.remove_obsolete();
+        let _rewriting = self.rewriting.lock();
+        removed.and(self.remove_left_by_rewrites()).map(|()| false)
+    }
+
     /// What rewrites could not remove that did not come to their end.
     pub(super) fn remove_left_by_rewrites(&self) -> Result<()> {
         if !self.upkeeps.has_unfinished() {
@@ -57,10 +67,16 @@ impl Log {
 
     fn trim(&self, start: Offset) -> Result<()> {
         if self.segment_list().iter().next().is_none_or(|first| first.base() >= start) {
+            self.untrimmed.note(self, None);
             return Ok(());
         }
         self.check_going_on()?;
-        self.sift(&FromOffset(start), 1).map(drop)
+        let lack = match self.sift(&FromOffset(start), 1) {
+            Ok(sifted) => sifted.lack,
+            Err(error) => Some(self.lack_of_table(error, 0)?),
+        };
+        self.untrimmed.note(self, lack.as_ref());
+        lack.map_or(Ok(()), |lack| Err(lack.error))
     }
 
     pub(in crate::log) fn has_obsolete(&self) -> bool {

@@ -129,6 +129,7 @@ impl Log {
             options,
             rewriting: Mutex::new(()),
             wanting: Wanting::default(),
+            untrimmed: Wanting::default(),
             removing: Mutex::new(()),
             making_room: Mutex::new(()),
             accumulator: Mutex::new(accumulator),

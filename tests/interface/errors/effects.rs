@@ -131,6 +131,7 @@ fn what_delete_records_leaves_on_a_full_disk_is_reported_and_freed_by_maintenanc
             partition.append(&[Record::new().value(value)], Durability::Os).expect("an append");
         }
         files.fail(&[Call::Create], ".cleaned", (0, Times::ForEver), Fault::Error(ENOSPC));
+        files.fail(&[Call::AvailableSpace], "", (0, Times::ForEver), Fault::Short(0));
         let report: DeleteReport = partition.delete_records(2).expect("the start has moved");
         assert_eq!((report.start, report.is_freed, partition.start()), (2, false, 2));
         assert_eq!(partition.delete_records(1).expect("nothing to do").start, 2);

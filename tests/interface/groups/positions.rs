@@ -14,26 +14,77 @@ fn a_position_at_the_end_is_committed_though_no_record_was_read() {
     let dir = fast_dir();
     let first = store(dir.path(), 2);
     (0..2).for_each(|partition| send(&first, partition, 0..3));
-    let news = |store: &annals::Store, name: &str| {
-        let builder = store.consumer_builder().group(GROUP).start_from(StartFrom::Latest).client_id(name);
-        let mut consumer = builder.build().unwrap();
-        consumer.subscribe([TOPIC]).unwrap();
-        consumer
-    };
-    let mut a = news(&first, "a");
+    let mut a = newest(&first, "a");
     assert_eq!(drain(&mut a), []);
     a.commit().unwrap();
     assert_eq!(committed(&first), [(0, 3), (1, 3)].into());
     // A rebalance: whoever gets the partition goes on where its reader stood.
     send(&first, 1, 3..8);
-    let mut b = news(&first, "b");
+    let mut b = newest(&first, "b");
     assert_eq!(drain(&mut b), numbers(1, 3..8));
     drop((a, b));
     // A restart.
     first.close().unwrap();
     let again = by_hand(dir.path()).open().unwrap();
     send(&again, 0, 3..8);
-    assert_eq!(drain(&mut news(&again, "c")), [numbers(0, 3..8), numbers(1, 3..8)].concat());
+    assert_eq!(drain(&mut newest(&again, "c")), [numbers(0, 3..8), numbers(1, 3..8)].concat());
+}
+
+/// A member that begins at the end.
+fn newest(store: &annals::Store, name: &str) -> annals::Consumer {
+    let builder = store.consumer_builder().group(GROUP).start_from(StartFrom::Latest).client_id(name);
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe([TOPIC]).unwrap();
+    consumer
+}
+
+#[test]
+fn a_rebalance_before_the_first_commit_passed_over_what_was_sent_since_the_first_look() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 2);
+    (0..2).for_each(|partition| send(&store, partition, 0..3));
+    let mut a = newest(&store, "a");
+    assert_eq!(drain(&mut a), []);
+    send(&store, 1, 3..6);
+    let mut b = newest(&store, "b");
+    assert_eq!(drain(&mut b), numbers(1, 3..6));
+    // Nothing was committed: what was handed out comes again, as it does to those who begin at the first record.
+    send(&store, 1, 6..8);
+    drop(b);
+    assert_eq!(drain(&mut a), numbers(1, 3..8));
+    a.commit().unwrap();
+    let mut c = newest(&store, "c");
+    send(&store, 1, 8..9);
+    assert_eq!(drain(&mut c), numbers(1, 8..9));
+    // A seek is not where the group has begun.
+    c.seek(place(1), 0).unwrap();
+    assert_eq!(drain(&mut c), numbers(1, 0..9));
+}
+
+#[test]
+fn a_group_that_nobody_reads_for_begins_at_the_end_again() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    store.create_topic("other", TopicConfig::new()).unwrap();
+    let mut a = newest(&store, "a");
+    assert_eq!(drain(&mut a), []);
+    let mut idle = store.consumer_builder().group(GROUP).client_id("idle").build().unwrap();
+    idle.subscribe(["other"]).unwrap();
+    drop(a);
+    send(&store, 0, 0..3);
+    let mut b = newest(&store, "b");
+    assert_eq!(drain(&mut b), []);
+    // Another topic of the name is another one.
+    store.delete_topic(TOPIC).unwrap();
+    store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    send(&store, 0, 0..2);
+    drop(b);
+    let mut c = newest(&store, "c");
+    assert_eq!(drain(&mut c), []);
+    send(&store, 0, 2..4);
+    let mut alone = reader(&store, StartFrom::Latest);
+    assert_eq!(drain(&mut alone), [], "who has assigned it to itself looks for itself");
+    assert_eq!(drain(&mut c), numbers(0, 2..4));
 }
 
 #[test]

@@ -11,6 +11,9 @@
 #[cfg(unix)]
 mod adopt;
 #[cfg(test)]
+#[cfg(unix)]
+mod adopt_links;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod closed;

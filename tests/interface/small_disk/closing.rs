@@ -103,3 +103,28 @@ fn each_call(times: Times) {
         }
     }
 }
+
+#[test]
+fn a_close_after_a_kill_that_has_no_room_for_the_tails_says_so_and_loses_nothing() {
+    let memory = MemoryFileSystem::new();
+    let store = Store::builder("/store").file_system(Arc::new(memory.clone())).maintain_by_hand().open();
+    let store = store.expect("a new store");
+    fill(&store);
+    let killed = annals_testing::Image::new(memory.files());
+    std::mem::forget(store);
+    let disk = FaultyFileSystem::over(Arc::new(MemoryFileSystem::over(&killed)));
+    let builder = || Store::builder("/store").file_system(Arc::clone(&disk) as _).maintain_by_hand();
+    disk.fail(&NEEDS_SPACE, "", (0, Times::ForEver), Fault::Error(ENOSPC));
+    for life in 0..2 {
+        let store = builder().open().expect("an open needs no room");
+        let found = records(&store.topic(TOPIC).expect("it").partition(0).expect("one"));
+        assert!(found.len() > 400, "life {life}");
+        let refused = store.close().expect_err("the tail is to be copied");
+        assert!(refused.is_disk_full(), "life {life}: {refused}");
+    }
+    disk.heal();
+    check(builder(), false, "there is room");
+    let store = builder().open().expect("it opens");
+    store.close().expect("there is room");
+    assert!(builder().open().expect("it opens").recovery().iter().all(|report| report.clean));
+}

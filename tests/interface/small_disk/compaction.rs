@@ -141,3 +141,55 @@ fn segments_of_which_nothing_stays_go_from_a_disk_without_a_free_byte() {
     assert!((400..500).contains(&found), "{found}");
     put(&partition, 7, 1000).expect("there is room now");
 }
+
+#[test]
+fn what_a_deletion_has_left_was_written_in_vain_in_each_round() {
+    for tells in [true, false] {
+        let disk = SmallDisk::new(tells);
+        let store = open(&disk);
+        let partition =
+            store.create_topic(TOPIC, TopicConfig::new()).expect("a topic").partition(0).expect("one");
+        let others =
+            store.create_topic("others", TopicConfig::new()).expect("a topic").partition(0).expect("one");
+        (0..300).for_each(|key| put(&partition, key, 16 << 10).expect("there is room"));
+        (0..300).for_each(|key| put(&others, key, 16 << 10).expect("there is room"));
+        disk.leave_free(MIB);
+        // Three of four stay, and have no room.
+        assert!(!partition.delete_records(75).expect("the start has moved").is_freed);
+        assert!(store.maintain().expect_err("there is no room").is_disk_full());
+        let begun = disk.state().begun;
+        assert_eq!(begun == 0, tells, "{begun}");
+        for round in 0..ROUNDS {
+            put(&partition, 1000 + round, 100).expect("who sends has what room there is");
+            store.maintain().expect("it waits");
+            assert_eq!((failing(&store), disk.state().begun), (vec![1], begun), "{tells}");
+        }
+        let used = disk.state().used();
+        if tells {
+            disk.leave_free(8 * MIB);
+        } else {
+            store.delete_topic("others").expect("it makes room");
+        }
+        store.maintain().expect("there is room");
+        assert_eq!(failing(&store), [0; 0]);
+        assert!(disk.state().used() < used - MIB, "it is freed");
+        assert_eq!(records(&partition).len(), 225 + ROUNDS);
+    }
+}
+
+#[test]
+fn segments_of_which_nothing_stays_were_not_tried_behind_one_that_was_written_in_vain() {
+    let disk = SmallDisk::new(false);
+    let store = open(&disk);
+    let topic = store.create_topic(TOPIC, compacted(64 << 10)).expect("a topic");
+    let partition = topic.partition(0).expect("one");
+    // Of the first segment most stays, of those behind it nothing, and all of the last ones.
+    (0..50).chain([1000]).for_each(|key| put(&partition, key, 1000).expect("room"));
+    (100..400).chain(100..400).chain([1000]).for_each(|key| put(&partition, key, 1000).expect("room"));
+    disk.leave_free(32 << 10);
+    let bytes = partition.bytes();
+    topic.compact().expect("what goes makes room for what stays");
+    assert_eq!(records(&partition).len(), 351);
+    assert!(partition.bytes() < bytes * 2 / 3);
+    assert!(disk.state().begun > 1, "one was written in vain");
+}

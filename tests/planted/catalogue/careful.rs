@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "start-that-moves-shows-nothing-to-others",
+        file: "src/log/producers/state.rs",
+        good: "        self.show_durable();\n        self.watchers.raise();\n    }\n\n    /// Everything below",
+        bad: "    }\n\n    /// Everything below",
+        caught_by: &[tests("processes", &["careful::a_careful_reader_waited"])],
+    },
+    Bug {
         name: "transaction-without-its-end-is-shown-as-kept",
         file: "src/log/show.rs",
         good: "kept: self.kept() }",

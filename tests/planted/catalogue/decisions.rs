@@ -10,6 +10,27 @@ const ELSEWHERE: Tests = tests("processes", &["groups::a_group_"]);
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "decisions-of-a-life-after-a-kill-are-kept-as-long-as-it-lasts",
+        file: "src/transaction/found.rs",
+        good: "            drop(left.sync());\n",
+        bad: "            drop(left);\n",
+        caught_by: &[tests("interface", &["own_topics::decisions"])],
+    },
+    Bug {
+        name: "decision-of-an-earlier-life-goes-before-its-ends-are-durable",
+        file: "src/transaction/found.rs",
+        good: "(self.left.len() > 0).then_some(0)",
+        bad: "(self.left.len() > usize::MAX - 1).then_some(0)",
+        caught_by: &[tests("interface", &["own_topics::a_decision"])],
+    },
+    Bug {
+        name: "own-topics-have-large-segments",
+        file: "src/topic/internal.rs",
+        good: "        fixed.insert(\"segment.bytes\".to_owned(), SEGMENT_BYTES.to_string());\n",
+        bad: "",
+        caught_by: &[tests("interface", &["own_topics::commits"])],
+    },
+    Bug {
         name: "decision-that-cannot-be-ended-is-in-the-way-of-all",
         file: "src/log/producers/clearing.rs",
         good: "if transactions.any(|one| self.left.contains(&one)) {",

@@ -4,6 +4,27 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "latest-begins-where-each-member-first-looks",
+        file: "src/group/group.rs",
+        good: "        begun.offset\n",
+        bad: "        begun.offset.max(end)\n",
+        caught_by: &[tests("interface", &["groups::positions::a_rebalance_before"])],
+    },
+    Bug {
+        name: "latest-is-remembered-for-ever",
+        file: "src/group/group.rs",
+        good: "members.begun.retain(|place, _| partitions.contains_key(place.topic()));",
+        bad: "",
+        caught_by: &[tests("interface", &["groups::positions::a_group_that_nobody"])],
+    },
+    Bug {
+        name: "store-between-two-links-is-not-looked-for",
+        file: "src/io/leads.rs",
+        good: ".filter(|_| names.len() <= MOST_LINKS)",
+        bad: ".filter(|_| names.len() < 1)",
+        caught_by: &[tests("interface", &["lifecycle::adopt_links::"])],
+    },
+    Bug {
         name: "flush-says-ok-of-what-ends-the-partition-in-the-middle-of-it",
         file: "src/log/write/group_sync.rs",
         good: "there may be nothing left to sync.\n        self.check_poison()?;",
