@@ -112,7 +112,7 @@ impl CopyOfSource {
         };
         let mut command = Command::new(built.iter().find(is_it).unwrap());
         command.args(tests.filters).current_dir(&self.copy).stdout(Stdio::piped()).stderr(Stdio::null());
-        // A tenth of what `cargo test` looks at: a bug that takes more to be seen is not caught well.
+        // A part of what `cargo test` looks at: a bug that takes more to be seen is not caught well.
         command.env("ANNALS_CRASH_STATES", "10000").env("ANNALS_SWEEP_STRIDE", "17");
         let mut test = command.process_group(0).spawn().unwrap();
         let verdict = watch(&mut test);

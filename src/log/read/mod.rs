@@ -2,6 +2,7 @@
 //! [`by_content`] the records of a key or of a query.
 
 pub(in crate::log) mod by_content;
+mod by_content_backwards;
 pub(in crate::log) mod by_offset;
 pub(in crate::log) mod by_time;
 mod committed;
@@ -15,7 +16,8 @@ mod sight;
 mod unended;
 pub(in crate::log) mod walk;
 
-pub(crate) use by_content::{ContentBackwards, ContentReader};
+pub(crate) use by_content::ContentReader;
+pub(crate) use by_content_backwards::ContentBackwards;
 pub use by_time::OffsetAndTimestamp;
 pub use damage::OnDamage;
 pub use reader::Isolation;

@@ -147,7 +147,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/transaction/undertaken.rs",
         good: "Ok(Some(offset)) => first = first.and(self.take_effect(one, (offset, None), || {})),",
         bad: "Ok(Some(_)) => self.take_no_effect(one),",
-        caught_by: &[STEPS],
+        caught_by: &[tests("queue", &["panics::a_message_came_back"])],
     },
     Bug {
         name: "panic-in-a-write-that-may-be-whole-taken-for-an-abort",

@@ -2,8 +2,10 @@
 
 mod beside;
 mod careful;
+mod company;
 mod copies;
 mod decisions;
+mod ends;
 mod figures;
 mod firsts;
 mod folded;
@@ -15,9 +17,11 @@ mod left_out;
 mod letters;
 mod lives;
 mod order;
+mod positions;
 mod processes;
 mod producers;
 mod queues;
+mod queues_kept;
 mod reading;
 mod repairs;
 mod rests;
@@ -75,6 +79,7 @@ const ENDING: Tests = tests("interface", &["lifecycle::ending::"]);
 pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
     [
         decisions::BUGS,
+        ends::BUGS,
         figures::BUGS,
         firsts::BUGS,
         folded::BUGS,
@@ -86,13 +91,16 @@ pub(crate) fn bugs() -> impl Iterator<Item = &'static Bug> {
         left_out::BUGS,
         letters::BUGS,
         careful::BUGS,
+        company::BUGS,
         copies::BUGS,
         tasks::BUGS,
         lives::BUGS,
         order::BUGS,
+        positions::BUGS,
         processes::BUGS,
         producers::BUGS,
         queues::BUGS,
+        queues_kept::BUGS,
         reading::BUGS,
         repairs::BUGS,
         rests::BUGS,

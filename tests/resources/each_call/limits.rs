@@ -68,8 +68,30 @@ pub(super) fn prepare(limit: Limit) {
     }
 }
 
+/// Waits until every other thread waits for something. One that was started and has not run yet still asks for its stack for signals, and
+/// the standard library ends the process where it is refused: what it was started for had its room when it was.
+fn let_threads_begin() {
+    let own = std::fs::read_link("/proc/thread-self").unwrap();
+    let waits = |task: &Path| {
+        // A thread that has ended meanwhile asks for nothing.
+        let stat = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('S'))
+    };
+    let all_wait = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        tasks.filter(|task| task.file_name() != own.file_name()).all(|task| waits(&task))
+    };
+    for _ in 0..2_000 {
+        if all_wait() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 /// The limit holds until what is returned is dropped.
 pub(super) fn impose(limit: Limit, dir: &Path) -> Held {
+    let_threads_begin();
     match limit {
         Limit::Descriptors => {
             use std::os::fd::AsRawFd;

@@ -37,7 +37,7 @@ pub(super) struct Exploration {
 impl Exploration {
     /// `percent` of all states.
     fn new(name: &'static str, percent: usize) -> Self {
-        let most = count_from_env("ANNALS_CRASH_STATES", 100_000) * percent / 100;
+        let most = count_from_env("ANNALS_CRASH_STATES", 30_000) * percent / 100;
         Self { name, most, tally: Tally::default() }
     }
 

@@ -1,6 +1,6 @@
 //! Running a workload, cutting the power at every moment of it, and judging what is left.
 //!
-//! `ANNALS_CRASH_STATES` is how many states all workloads together look at (100,000 by default); `ANNALS_CRASH_SEED` runs
+//! `ANNALS_CRASH_STATES` is how many states all workloads together look at (30,000 by default); `ANNALS_CRASH_SEED` runs
 //! only the life of that seed, as a failure prints it.
 
 mod cuts;
