@@ -73,7 +73,7 @@ pub(crate) use offset_commit::{CommitKey, OffsetCommitValue};
 pub(crate) use producer_snapshot::{ProducerEntry, decode_producer_snapshot, encode_producer_snapshot};
 pub(crate) use record::{RawRecord, RecordBody};
 pub(crate) use record_at::record_at;
-pub(crate) use record_iter::RecordIter;
+pub(crate) use record_iter::{Place as RecordPlace, RecordIter};
 pub(crate) use record_span::RecordSpan;
 pub(crate) use share_state::{DeliveryState, ShareKey, ShareKind, ShareSnapshot, ShareUpdate, StateBatch};
 pub(crate) use sip_hash::sip_hash_128;

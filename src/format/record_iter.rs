@@ -29,9 +29,9 @@ struct Batch<'a> {
     last_offset_delta: i32,
 }
 
-/// Between two records. Handed on by value, so that it stays in registers.
+/// Between two records of one batch. Handed on by value, so that it stays in registers.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+pub(crate) struct Place {
     /// Position of the next record. Half a word, so that adding to it needs no check.
     at: u32,
     /// Records still to come; none once the iteration failed.
@@ -59,6 +59,11 @@ struct Taken {
 }
 
 impl Place {
+    /// The first offset that the next record may have, counted from the base of the batch.
+    pub(crate) fn next_delta(self) -> i64 {
+        i64::from(self.previous_delta) + 1
+    }
+
     /// The place after a record that was taken here.
     #[inline(always)]
     fn after(self, taken: &Taken) -> Self {
@@ -87,6 +92,16 @@ impl<'a> RecordIter<'a> {
             place: Place { at, remaining, previous_delta: -1 },
             failed: false,
         }
+    }
+
+    /// Goes on at a place that an iteration over the same batch has come to.
+    pub(crate) fn at(header: &BatchHeader, records: &'a [u8], place: Place) -> Self {
+        Self { place, ..Self::new(header, records) }
+    }
+
+    /// Where it stands.
+    pub(crate) fn place(&self) -> Place {
+        self.place
     }
 
     /// Position of the next record in the record bytes.

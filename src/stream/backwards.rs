@@ -23,6 +23,8 @@ use crate::types::{Offset, TopicPartition};
 pub struct EventsBackwards {
     place: TopicPartition,
     reader: ContentBackwards,
+    /// Of the batch that was looked at last; the next one is last.
+    fetched: Vec<OwnedRecord>,
     is_over: bool,
 }
 
@@ -33,7 +35,25 @@ impl EventsBackwards {
         log.check_key_index()?;
         log.write_for((below, below))?;
         let reader = ContentBackwards::new(log, Arc::clone(selection), (0, below), Isolation::ReadCommitted);
-        Ok(Self { place: partition.topic_partition().clone(), reader, is_over: false })
+        Ok(Self { place: partition.topic_partition().clone(), reader, fetched: Vec::new(), is_over: false })
+    }
+}
+
+impl EventsBackwards {
+    fn take(&mut self) -> Result<Option<OwnedRecord>> {
+        if let Some(next) = self.fetched.pop() {
+            if self.reader.is_as_fetched()? {
+                return Ok(Some(next));
+            }
+            // What was deleted or erased meanwhile is not handed out.
+            self.fetched.clear();
+            self.reader.seek_below(next.offset + 1);
+        }
+        let slices = self.reader.fetch()?;
+        let records = Records::new(vec![PartitionRecords::new(self.place.clone(), slices)]);
+        self.fetched.extend(records.iter().map(|record| record.to_owned()));
+        self.fetched.reverse();
+        Ok(self.fetched.pop())
     }
 }
 
@@ -44,19 +64,8 @@ impl Iterator for EventsBackwards {
         if self.is_over {
             return None;
         }
-        match self.reader.fetch() {
-            Ok(Some(slice)) => {
-                let records = Records::new(vec![PartitionRecords::new(self.place.clone(), vec![slice])]);
-                records.iter().next().map(|record| Ok(record.to_owned()))
-            }
-            Ok(None) => {
-                self.is_over = true;
-                None
-            }
-            Err(error) => {
-                self.is_over = true;
-                Some(Err(error))
-            }
-        }
+        let next = self.take().transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
     }
 }

@@ -190,7 +190,7 @@ impl Stream {
         log.write_for((offset, offset))?;
         let selection = Arc::clone(&self.selection);
         let mut last = ContentBackwards::new(log, selection, (0, offset), Isolation::ReadCommitted);
-        Ok(last.fetch()?.and_then(|slice| slice.iter().next().map(|record| record.offset)))
+        Ok(last.fetch()?.first().and_then(|slice| slice.iter().next().map(|record| record.offset)))
     }
 
     /// Appends events, all or nothing, if the stream is as expected. They get its key. They are written before this returns, at

@@ -12,6 +12,9 @@ use crate::log::read::selection::Selection;
 use crate::log::read::sight::{Seen, Sight, Sighted};
 use crate::types::Offset;
 
+/// Records of one batch that are handed out together: a batch is opened once for so many.
+const MOST_OF_A_BATCH: usize = 64;
+
 /// Reads backwards.
 #[derive(Debug)]
 pub(crate) struct ContentBackwards {
@@ -48,10 +51,22 @@ impl ContentBackwards {
         self.sight.reader.log()
     }
 
-    /// The next record towards the beginning, alone.
-    pub(crate) fn fetch(&mut self) -> Result<Option<RecordSlice>> {
+    /// The next records towards the beginning, the last one first: one alone, or some of one batch. None at the beginning.
+    pub(crate) fn fetch(&mut self) -> Result<Vec<RecordSlice>> {
         let until = self.until;
         undone_by_panic(self, |reader| reader.fetch_some(), |reader| reader.go_back(until))
+    }
+
+    /// Whether the records that were fetched are still what would be fetched.
+    pub(crate) fn is_as_fetched(&self) -> Result<bool> {
+        self.log().check_open()?;
+        self.log().look()?;
+        Ok(!self.sight.reader.list_changed())
+    }
+
+    /// Goes on below an offset.
+    pub(crate) fn seek_below(&mut self, until: Offset) {
+        self.go_back(until);
     }
 
     fn go_back(&mut self, until: Offset) {
@@ -60,19 +75,40 @@ impl ContentBackwards {
         self.sight.let_go();
     }
 
-    fn fetch_some(&mut self) -> Result<Option<RecordSlice>> {
+    fn fetch_some(&mut self) -> Result<Vec<RecordSlice>> {
         let log = Arc::clone(self.log());
         log.check_open()?;
         log.check_key_index()?;
         log.look()?;
-        let slice = self.next().map(|sighted| {
-            let mut gathered = Gathered::default();
-            gathered.add(&self.sight, sighted?);
-            gathered.slices.pop()
-        });
+        let slices = self.fetch_of_one_batch();
         self.sight.let_go();
         log.check_open()?;
-        slice.map_err(|error| log.explain(error))
+        slices.map_err(|error| log.explain(error))
+    }
+
+    fn fetch_of_one_batch(&mut self) -> Result<Vec<RecordSlice>> {
+        let mut slices = Vec::new();
+        loop {
+            match self.next() {
+                Ok(Some(sighted)) => {
+                    let mut gathered = Gathered::default();
+                    gathered.add(&self.sight, sighted);
+                    slices.append(&mut gathered.slices);
+                }
+                Ok(None) => break,
+                // What was found behind it is handed out first; the next fetch meets it at once.
+                Err(_) if !slices.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+            let next =
+                self.waiting.as_ref().and_then(|waiting| Some((&waiting.segment, *waiting.hits.back()?)));
+            if slices.len() == MOST_OF_A_BATCH
+                || !next.is_some_and(|(segment, hit)| self.sight.is_in_batch(segment, hit))
+            {
+                break;
+            }
+        }
+        Ok(slices)
     }
 
     /// The same, where the record itself is of no interest.

@@ -9,6 +9,7 @@ mod committed;
 mod damage;
 mod expand;
 mod fetching;
+mod looked;
 pub(in crate::log) mod reader;
 pub(in crate::log) mod record_slice;
 pub(in crate::log) mod selection;

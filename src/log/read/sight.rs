@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{BatchHeader, Malformed, RecordIter, RecordSpan};
+use crate::format::{BatchHeader, Malformed, RecordSpan};
 use crate::log::log::Log;
 use crate::log::producers::table::Fate;
 use crate::log::read::expand::OpenedBatch;
+use crate::log::read::looked::Looked;
 use crate::log::read::reader::{Isolation, Reader};
 use crate::log::read::selection::Selection;
 use crate::log::read::{OnDamage, Visibility};
@@ -40,7 +41,7 @@ pub(super) struct Sighted {
 pub(super) struct Sight {
     pub(super) reader: Reader,
     pub(super) selection: Arc<Selection>,
-    batch: Option<(Offset, u64, OpenedBatch)>,
+    batch: Option<Looked>,
     doubts: u32,
 }
 
@@ -94,17 +95,17 @@ impl Sight {
 
     /// The batch that was looked at last.
     pub(super) fn batch(&self) -> Option<&OpenedBatch> {
-        self.batch.as_ref().map(|(_, _, batch)| batch)
+        self.batch.as_ref().map(|looked| &looked.opened)
+    }
+
+    /// Whether a hit is in the batch that was looked at last.
+    pub(super) fn is_in_batch(&self, segment: &Arc<Segment>, hit: Hit) -> bool {
+        self.batch.as_ref().is_some_and(|looked| looked.is_of(segment.base(), hit))
     }
 
     /// Looks at one.
     pub(super) fn look(&mut self, segment: &Arc<Segment>, hit: Hit) -> Result<Seen> {
-        let known = self.batch.as_ref().filter(|(base, position, batch)| {
-            let header = &batch.header;
-            (*base, *position) == (segment.base(), hit.position)
-                && (header.base_offset..header.next_offset()).contains(&hit.offset)
-        });
-        if known.is_none() {
+        if !self.is_in_batch(segment, hit) {
             self.batch = None;
             let stored = match segment.batch_of(hit) {
                 Err(error) => return self.look_again(error).map(|()| Seen::Again),
@@ -112,23 +113,23 @@ impl Sight {
                 Ok(Some(stored)) => stored,
             };
             match self.reader.open_batch(stored) {
-                Ok(opened) => self.batch = Some((segment.base(), hit.position, opened)),
+                Ok(opened) => self.batch = Some(Looked::new(segment.base(), hit, opened)),
                 Err((header, malformed)) => return self.damaged(segment, hit, (&header, malformed)),
             }
         }
-        let Some((_, _, opened)) = &self.batch else { return Ok(Seen::Again) };
-        let (header, records) = (&opened.header, opened.bytes.get());
-        if header.attributes.is_control() {
+        let Some(looked) = &mut self.batch else { return Ok(Seen::Again) };
+        if looked.opened.header.attributes.is_control() {
             return self.doubt(segment, hit);
         }
-        let span = match RecordIter::new(header, records).take_span_of(hit.offset) {
+        let span = match looked.find(hit.offset) {
             Ok(Some(span)) => span,
             Ok(None) => return self.doubt(segment, hit),
             Err(malformed) => {
-                let header = *header;
+                let header = looked.opened.header;
                 return self.damaged(segment, hit, (&header, malformed));
             }
         };
+        let (header, records) = (&looked.opened.header, looked.opened.bytes.get());
         if !self.selection.matches(&span.of(records, header.base_offset)) {
             return Ok(Seen::Nothing);
         }
