@@ -12,6 +12,10 @@ mod broker;
 #[expect(dead_code, reason = "the tests have their own main function")]
 mod one_program;
 
+#[path = "../../examples/ported.rs"]
+#[expect(dead_code, reason = "the tests have their own main function")]
+mod ported;
+
 use annals::TopicConfig;
 use annals_mirror::{Remote, RemoteConsumer, RemoteProducer};
 use annals_port::conformance::checks;
@@ -51,6 +55,19 @@ fn a_real_broker() {
     let kafka = Remote::new(&broker.servers());
     conform(&kafka, &[]);
     assert_eq!(one_program::shop(&kafka).unwrap(), 10);
+}
+
+#[test]
+fn the_examples_on_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    ported::all(|| Embedded::open(dir.path())).unwrap();
+}
+
+#[test]
+fn the_examples_on_a_real_broker() {
+    let Some(broker) = broker::Broker::start() else { return };
+    let servers = broker.servers();
+    ported::all(|| Ok(Remote::new(&servers))).unwrap();
 }
 
 /// librdkafka's cluster in this process, whose topics are not made through its protocol.
