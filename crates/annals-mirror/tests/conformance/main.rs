@@ -20,8 +20,9 @@ use annals::TopicConfig;
 use annals_mirror::{Remote, RemoteConsumer, RemoteProducer};
 use annals_port::conformance::checks;
 use annals_port::{Backend, Embedded, Error, ErrorKind, Result};
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 
 /// Runs all but those that are named, and says what did not hold.
 fn conform<B: Backend>(kafka: &B, without: &[&str]) {
@@ -68,6 +69,15 @@ fn the_examples_on_a_real_broker() {
     let Some(broker) = broker::Broker::start() else { return };
     let servers = broker.servers();
     ported::all(|| Ok(Remote::new(&servers))).unwrap();
+}
+
+/// A client without one of them ends at the first batch of such a topic.
+#[test]
+fn the_client_has_every_codec() {
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let producer = ClientConfig::new().set("compression.type", codec).create::<BaseProducer>();
+        assert!(producer.is_ok(), "{codec}: {:?}", producer.err());
+    }
 }
 
 /// librdkafka's cluster in this process, whose topics are not made through its protocol.
