@@ -345,9 +345,10 @@ fn look_for_repairs(said: &str, broker: usize, tally: &mut Tally) {
         let words = ["Corrupt", "corrupt", "invalid", "-stray", "Truncating to", "runcating log"];
         line.starts_with("WARN") || line.starts_with("ERROR") || words.iter().any(|word| line.contains(word))
     };
-    // Of a controller that starts, of a busy machine, and of a follower that has nothing to cut.
+    // Of a controller that starts, of brokers that are up before it, of a busy machine, and of a follower that has nothing to cut.
     let ordinary = [
         "Performing controller activation",
+        "could not be established. Node may not be available.",
         "Exceptionally slow controller event",
         "Unexpected error handling request RequestHeader(apiKey=CONTROLLER_REGISTRATION",
         "Auto topic creation failed for __consumer_offsets with error 'TOPIC_ALREADY_EXISTS'",
