@@ -9,6 +9,8 @@
 )]
 
 mod interruptions;
+#[cfg(unix)]
+mod mirror;
 mod refusals;
 mod schema;
 mod terminal;
