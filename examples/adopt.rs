@@ -55,7 +55,7 @@ fn adopt(store: &Path, topic: &str, directories: &[PathBuf]) -> Outcome {
 }
 
 /// What a broker notes beside the directories of its partitions: lines of topic, partition and offset, after two others.
-fn kafka_start(directory: &Path) -> Option<Offset> {
+pub fn kafka_start(directory: &Path) -> Option<Offset> {
     let text = fs::read_to_string(directory.parent()?.join("log-start-offset-checkpoint")).ok()?;
     let (topic, partition) = directory.file_name()?.to_str()?.rsplit_once('-')?;
     let begin = format!("{topic} {partition} ");

@@ -23,7 +23,7 @@ def record(offset, timestamp, key, value, headers):
 def kafka_python(servers, topic, partition):
     from kafka import KafkaConsumer, TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=servers.split(","), enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = KafkaConsumer(bootstrap_servers=servers.split(","), enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed")
     place = TopicPartition(topic, partition)
     consumer.assign([place])
     consumer.seek_to_beginning(place)

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, plan, produce,
-    queue, repair, retention, stats, top, topics, tx, verify,
+    adopt, backup, compact, completions, consume, delete_records, dump, erase, groups, lines, mirror, plan,
+    produce, queue, repair, retention, stats, top, topics, tx, verify,
 };
 
 /// See, feed, mend and watch a store of annals, an embedded event log with Kafka's model and Kafka's files.
@@ -86,6 +86,7 @@ pub(crate) enum Verb {
     Export(lines::Export),
     Import(lines::Import),
     Adopt(adopt::Options),
+    Mirror(mirror::Options),
     Completions(completions::Options),
     /// Print the manual page, for `man`.
     ///

@@ -30,7 +30,7 @@ enum Way {
 #[derive(Debug, Args)]
 struct Options {
     /// Directory of the store.
-    #[arg(long)]
+    #[arg(long, env = "ANNALS_STORE")]
     store: PathBuf,
     /// The cluster's brokers, HOST:PORT, separated by commas.
     #[arg(long)]

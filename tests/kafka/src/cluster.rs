@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 const CLUSTER_ID: &str = "7KI6ZYmXQueSUl8cN6Lu3Q";
 
-/// One to three brokers, each a controller too, below one directory.
+/// Brokers below one directory. The first is the controller too, and is started with the others and stopped after them: a broker that is
+/// asked to stop waits minutes for a controller to let it go, and there is none where half of several controllers stop at once.
 #[derive(Debug)]
 pub struct Cluster {
     java: Java,
@@ -40,6 +41,21 @@ impl Broker {
     fn log(&self) -> PathBuf {
         self.dir.join(format!("broker-{}.log", self.starts))
     }
+
+    /// Until it has stopped, as it was asked to.
+    fn wait(&mut self) -> Answer<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let asked = Instant::now();
+        while process.try_wait()?.is_none() {
+            if asked.elapsed() > PATIENCE {
+                process.kill()?;
+                process.wait()?;
+                return Err(format!("a broker did not stop:\n{}", fs::read_to_string(self.log())?).into());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
 }
 
 fn free_ports(count: usize) -> Answer<Vec<u16>> {
@@ -56,19 +72,26 @@ fn free_ports(count: usize) -> Answer<Vec<u16>> {
 impl Cluster {
     /// Formats the directories of so many brokers; nothing runs yet.
     pub fn create(java: &Java, dir: &Path, count: usize) -> Answer<Self> {
-        let ports = free_ports(count * 2)?;
-        let (ports, controllers) = ports.split_at(count);
-        let voters: Vec<_> =
-            (1..).zip(controllers).map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
+        let ports = free_ports(count + 1)?;
+        let (controller, ports) = ports.split_first().ok_or("no port")?;
         let mut brokers = Vec::new();
-        for ((id, port), controller) in (1..).zip(ports).zip(controllers) {
+        for (id, port) in (1..).zip(ports) {
             let broker =
                 Broker { dir: dir.join(format!("broker-{id}")), port: *port, process: None, starts: 0 };
             fs::create_dir_all(&broker.dir)?;
             let mut settings = String::new();
             writeln!(settings, "node.id={id}")?;
-            writeln!(settings, "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")?;
-            writeln!(settings, "controller.quorum.voters={}", voters.join(","))?;
+            if id == 1 {
+                writeln!(settings, "process.roles=broker,controller")?;
+                writeln!(
+                    settings,
+                    "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"
+                )?;
+            } else {
+                writeln!(settings, "process.roles=broker")?;
+                writeln!(settings, "listeners=PLAINTEXT://127.0.0.1:{port}")?;
+            }
+            writeln!(settings, "controller.quorum.voters=1@127.0.0.1:{controller}")?;
             writeln!(settings, "log.dirs={}", broker.dir.join("logs").display())?;
             // Of its own, so that the directory of the logs has nothing but logs.
             writeln!(settings, "metadata.log.dir={}", broker.dir.join("metadata").display())?;
@@ -83,7 +106,7 @@ impl Cluster {
             output(&mut format)?;
             brokers.push(broker);
         }
-        Ok(Self { java: java.clone(), heap: 512, brokers })
+        Ok(Self { java: java.clone(), heap: 384, brokers })
     }
 
     /// Gives each broker so many MiB of heap, from its next start on.
@@ -145,27 +168,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Asks all brokers to stop and waits until they have.
+    /// Asks all brokers to stop, the controller when the others have, and waits until they have.
     pub fn stop(&mut self) -> Answer<()> {
-        for broker in &mut self.brokers {
-            if let Some(process) = &broker.process {
+        let controllers = self.brokers.len().min(1);
+        let (controller, others) = self.brokers.split_at_mut(controllers);
+        for brokers in [others, controller] {
+            for process in brokers.iter().filter_map(|broker| broker.process.as_ref()) {
                 output(Command::new("kill").arg(process.id().to_string()))?;
             }
-        }
-        for broker in &mut self.brokers {
-            if let Some(mut process) = broker.process.take() {
-                let asked = Instant::now();
-                while process.try_wait()?.is_none() {
-                    if asked.elapsed() > PATIENCE {
-                        process.kill()?;
-                        process.wait()?;
-                        return Err(
-                            format!("a broker did not stop:\n{}", fs::read_to_string(broker.log())?).into()
-                        );
-                    }
-                    sleep(Duration::from_millis(50));
-                }
-            }
+            brokers.iter_mut().try_for_each(Broker::wait)?;
         }
         Ok(())
     }
@@ -192,7 +203,6 @@ impl Drop for Cluster {
 
 /// Small, quick, and nothing that is thrown away unasked.
 const SETTINGS: &str = "\
-process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 transaction.state.log.min.isr=1

@@ -91,12 +91,12 @@ impl Java {
 
     /// What the judge answers.
     pub fn judge(&self, words: &[&str]) -> Answer<String> {
-        output(self.command(512, "judge.Main").args(words))
+        output(self.command(384, "judge.Main").args(words))
     }
 
     /// The same with lines for its input.
     pub fn ask(&self, words: &[&str], input: &str) -> Answer<String> {
-        ask(self.command(1024, "judge.Main").args(words), input)
+        ask(self.command(384, "judge.Main").args(words), input)
     }
 
     /// Starts a class that goes on, with its output in a file.

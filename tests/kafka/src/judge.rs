@@ -20,7 +20,7 @@ pub struct Judge {
 
 impl Judge {
     pub fn start(java: &Java) -> Answer<Self> {
-        let mut command = java.command(1024, "judge.Main");
+        let mut command = java.command(384, "judge.Main");
         let mut process = command.arg("logs").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let questions = process.stdin.take().ok_or("no input")?;
         let answers = BufReader::new(process.stdout.take().ok_or("no output")?);

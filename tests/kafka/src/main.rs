@@ -1,6 +1,9 @@
 //! A real Kafka judges what annals writes, and annals reads what a real Kafka wrote. `README.md` says how it is run.
 
 mod adopt;
+#[allow(dead_code)]
+#[path = "../../../examples/adopt.rs"]
+mod adopt_example;
 mod compare;
 mod content;
 mod files;
@@ -17,6 +20,7 @@ mod tally;
 #[allow(dead_code)]
 #[path = "../../../examples/to_kafka.rs"]
 mod to_kafka;
+mod way_back;
 
 use std::path::Path;
 
@@ -40,8 +44,13 @@ fn main() -> Answer<()> {
         }
         Some("adopt") => {
             let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;
-            let stores = number("ANNALS_KAFKA_STORES", 10)?;
-            judged(&adopt::run(&java, number("ANNALS_KAFKA_BROKERS", 1)?, stores, seed)?)
+            let stores = number("ANNALS_KAFKA_STORES", 3)?;
+            let sizes = std::env::var("ANNALS_KAFKA_BROKERS").unwrap_or_else(|_| "1,3".to_owned());
+            for brokers in sizes.split(',') {
+                println!("{brokers} brokers, {stores} stores of seed {seed}:");
+                judged(&adopt::run(&java, brokers.parse()?, stores, seed)?)?;
+            }
+            Ok(())
         }
         Some("queues") => {
             let seed = number("ANNALS_KAFKA_SEED", 1)? as u64;

@@ -161,7 +161,7 @@ impl Plan {
 }
 
 /// What annals says is in a partition.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     pub start: i64,
     pub end: i64,

@@ -15,6 +15,7 @@ mod input;
 mod line;
 pub(crate) mod lines;
 mod look;
+pub(crate) mod mirror;
 mod new_file;
 mod partition_dirs;
 pub(crate) mod plan;
@@ -60,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments, screen: &mut Screen) -> Outcome {
         Verb::Export(options) => lines::export(options, arguments, screen),
         Verb::Import(options) => lines::import(options, arguments, screen),
         Verb::Adopt(options) => adopt::run(options, arguments, screen),
+        Verb::Mirror(options) => mirror::run(options, arguments),
         Verb::Completions(options) => completions::run(options, screen),
         Verb::Manual => completions::manual(screen),
     }

@@ -10,6 +10,8 @@
 
 mod every_verb;
 mod interruptions;
+#[cfg(unix)]
+mod mirror;
 mod refusals;
 mod schema;
 mod terminal;

@@ -25,8 +25,49 @@ const CHILD: &str = "ANNALS_MIRROR_CHILD";
 /// How a campaign goes.
 struct Campaign {
     records: u64,
-    kills: u64,
+    kills: Kills,
     random: Random,
+}
+
+/// How many are still to come.
+struct Kills {
+    mirror: u64,
+    broker: u64,
+    store: u64,
+}
+
+/// Whose turn it is.
+enum Killed {
+    Mirror,
+    Broker,
+    Store,
+}
+
+impl Kills {
+    /// Of all, three fifths, one fifth and one fifth, where no number says otherwise.
+    fn new() -> Self {
+        let all = number("ANNALS_MIRROR_KILLS", 20);
+        Self {
+            mirror: number("ANNALS_MIRROR_KILLS_OF_MIRROR", all - all / 5 * 2),
+            broker: number("ANNALS_MIRROR_KILLS_OF_BROKER", all / 5),
+            store: number("ANNALS_MIRROR_KILLS_OF_STORE", all / 5),
+        }
+    }
+
+    /// One of those that are left, at random.
+    fn next(&mut self, random: &mut Random) -> Option<Killed> {
+        let left = self.mirror + self.broker + self.store;
+        if left == 0 {
+            return None;
+        }
+        let (count, killed) = match random.below(left) {
+            at if at < self.mirror => (&mut self.mirror, Killed::Mirror),
+            at if at < self.mirror + self.broker => (&mut self.broker, Killed::Broker),
+            _ => (&mut self.store, Killed::Store),
+        };
+        *count -= 1;
+        Some(killed)
+    }
 }
 
 impl Campaign {
@@ -34,7 +75,7 @@ impl Campaign {
         let seed = number("ANNALS_MIRROR_SEED", 1);
         Self {
             records: number("ANNALS_MIRROR_RECORDS", 20_000),
-            kills: number("ANNALS_MIRROR_KILLS", 20),
+            kills: Kills::new(),
             random: Random::new(seed * 1000 + salt),
         }
     }
@@ -111,20 +152,20 @@ fn out_brings_each_record_once_whatever_is_killed() {
     let spawn = || Running::spawn(mirror("out", &dir, &servers, &["--topic", "orders", "--quiet"]));
     let mut mirroring = spawn();
     let (mut of_mirror, mut of_broker, mut of_writer) = (0, 0, 0);
-    for _ in 0..campaign.kills {
+    while let Some(killed) = campaign.kills.next(&mut campaign.random) {
         sleep(Duration::from_millis(100 + campaign.random.below(2000)));
-        match campaign.random.below(10) {
-            0..6 => {
+        match killed {
+            Killed::Mirror => {
                 mirroring.kill();
                 of_mirror += 1;
                 mirroring = spawn();
             }
-            6..8 => {
+            Killed::Broker => {
                 broker.cluster.kill().unwrap();
                 of_broker += 1;
                 broker.cluster.start().unwrap();
             }
-            _ => {
+            Killed::Store => {
                 if writing.has_ended().is_none() {
                     writing.kill();
                     of_writer += 1;
@@ -231,16 +272,20 @@ fn in_brings_each_record_once_whatever_is_killed() {
         let words = ["--topic", "orders", "--quiet", "--step-records", "1000"];
         let spawn = || Running::spawn(mirror("in", &dir, &servers, &words));
         let mut mirroring = spawn();
-        for _ in 0..campaign.kills {
+        while let Some(killed) = campaign.kills.next(&mut campaign.random) {
             sleep(Duration::from_millis(100 + campaign.random.below(2000)));
-            if campaign.random.below(10) < 8 {
-                mirroring.kill();
-                of_mirror += 1;
-                mirroring = spawn();
-            } else {
-                broker.cluster.kill().unwrap();
-                of_broker += 1;
-                broker.cluster.start().unwrap();
+            match killed {
+                // The store is in the mirror's process.
+                Killed::Mirror | Killed::Store => {
+                    mirroring.kill();
+                    of_mirror += 1;
+                    mirroring = spawn();
+                }
+                Killed::Broker => {
+                    broker.cluster.kill().unwrap();
+                    of_broker += 1;
+                    broker.cluster.start().unwrap();
+                }
             }
             if let Some(status) = mirroring.has_ended() {
                 is_over.store(true, Ordering::Relaxed);

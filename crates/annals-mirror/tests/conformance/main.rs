@@ -12,12 +12,17 @@ mod broker;
 #[expect(dead_code, reason = "the tests have their own main function")]
 mod one_program;
 
+#[path = "../../examples/ported.rs"]
+#[expect(dead_code, reason = "the tests have their own main function")]
+mod ported;
+
 use annals::TopicConfig;
 use annals_mirror::{Remote, RemoteConsumer, RemoteProducer};
 use annals_port::conformance::checks;
 use annals_port::{Backend, Embedded, Error, ErrorKind, Result};
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 
 /// Runs all but those that are named, and says what did not hold.
 fn conform<B: Backend>(kafka: &B, without: &[&str]) {
@@ -51,6 +56,28 @@ fn a_real_broker() {
     let kafka = Remote::new(&broker.servers());
     conform(&kafka, &[]);
     assert_eq!(one_program::shop(&kafka).unwrap(), 10);
+}
+
+#[test]
+fn the_examples_on_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    ported::all(|| Embedded::open(dir.path())).unwrap();
+}
+
+#[test]
+fn the_examples_on_a_real_broker() {
+    let Some(broker) = broker::Broker::start() else { return };
+    let servers = broker.servers();
+    ported::all(|| Ok(Remote::new(&servers))).unwrap();
+}
+
+/// A client without one of them ends at the first batch of such a topic.
+#[test]
+fn the_client_has_every_codec() {
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let producer = ClientConfig::new().set("compression.type", codec).create::<BaseProducer>();
+        assert!(producer.is_ok(), "{codec}: {:?}", producer.err());
+    }
 }
 
 /// librdkafka's cluster in this process, whose topics are not made through its protocol.
