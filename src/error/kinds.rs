@@ -84,15 +84,16 @@ impl Error {
     /// # let store = Store::open(dir.path())?;
     /// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
     /// let order = orders.stream("order-17")?;
-    /// loop {
+    /// let appended = loop {
     ///     let events = order.events(..)?;
     ///     let expected = events.last().map_or(Expected::NoStream, |last| Expected::Version(last.offset));
     ///     let next = if events.is_empty() { "placed" } else { "changed" };
     ///     match orders.append_to("order-17", expected, &[Record::new().value(next)]) {
     ///         Err(error) if error.asks_for_new_decision() => continue,
-    ///         appended => break appended?,
-    ///     };
-    /// }
+    ///         outcome => break outcome?,
+    ///     }
+    /// };
+    /// assert_eq!(appended.last_offset, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn asks_for_new_decision(&self) -> bool {
