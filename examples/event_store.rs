@@ -113,7 +113,7 @@ fn transfers(store: &Store, teller: u64, accounts: u64, conflicts: &AtomicUsize)
             match tx.commit() {
                 Ok(_) => break,
                 // Not as expected, or not decided yet: another teller is at it.
-                Err(annals::Error::Conflict { .. }) => _ = conflicts.fetch_add(1, Ordering::Relaxed),
+                Err(error) if error.asks_for_new_decision() => _ = conflicts.fetch_add(1, Ordering::Relaxed),
                 Err(other) => return Err(other.into()),
             }
         }
@@ -132,15 +132,21 @@ fn project(store: &Store) -> Outcome<BTreeMap<&'static str, i64>> {
         BRANCHES.into_iter().map(|branch| Ok((branch, sum(branch)?))).collect::<Outcome<BTreeMap<_, _>>>()?;
     let mut projection = store.projection("sums-of-branches", "accounts")?.only(Query::of_type("moved"));
     while projection.lag()? > 0 {
-        projection.step(Duration::from_secs(1), |event, tx| {
-            let invalid = || annals::Error::InvalidArgument { reason: format!("no such event: {event:?}") };
-            let amount = event.value().and_then(|value| std::str::from_utf8(value).ok()?.parse::<i64>().ok());
-            let branch =
-                event.header("tag").and_then(|tag| BRANCHES.into_iter().find(|name| name.as_bytes() == tag));
-            let (amount, branch) = amount.zip(branch).ok_or_else(invalid)?;
-            let sum = sums.entry(branch).or_default();
-            *sum += amount;
-            tx.send(Record::to("branches").key(branch).value(&sum.to_string()))
+        projection.step_together(Duration::from_secs(1), |events, tx| {
+            for event in events {
+                let amount =
+                    event.value().and_then(|value| std::str::from_utf8(value).ok()?.parse::<i64>().ok());
+                let tag = event.header("tag");
+                let branch = BRANCHES.into_iter().find(|name| Some(name.as_bytes()) == tag);
+                let (amount, branch) =
+                    amount.zip(branch).ok_or_else(|| format!("no such event: {event:?}"))?;
+                *sums.entry(branch).or_default() += amount;
+            }
+            // One row for each, whatever came in the step.
+            for (branch, sum) in &sums {
+                tx.send(Record::to("branches").key(*branch).value(&sum.to_string()))?;
+            }
+            Outcome::Ok(())
         })?;
     }
     Ok(sums)
@@ -156,18 +162,21 @@ struct Account {
 impl Account {
     /// From its snapshot on, if it has one. One with many events behind it gets another.
     fn load(snapshots: &Snapshots, key: &str) -> Outcome<Self> {
-        let (snapshot, mut events) = snapshots.read(key)?;
+        let (snapshot, events) = snapshots.read(key)?;
         let mut version = snapshot.as_ref().map(|snapshot| snapshot.version);
         let mut balance = match &snapshot {
             Some(snapshot) => std::str::from_utf8(&snapshot.state)?.parse()?,
             None => 0,
         };
-        let records = events.fetch()?;
-        for event in &records {
-            balance += std::str::from_utf8(event.value().unwrap_or_default())?.parse::<i64>()?;
-            version = Some(event.offset());
+        let mut number = 0;
+        // All of them: one `fetch` of the reader would be some.
+        for event in events {
+            let event = event?;
+            balance += std::str::from_utf8(event.value.as_deref().unwrap_or_default())?.parse::<i64>()?;
+            version = Some(event.offset);
+            number += 1;
         }
-        if let Some(version) = version.filter(|_| records.len() > 50) {
+        if let Some(version) = version.filter(|_| number > 50) {
             snapshots.store(key, version, balance.to_string().as_bytes())?;
         }
         Ok(Self { stream: snapshots.streams().stream(key)?, version, balance })

@@ -321,7 +321,7 @@ pub(crate) mod upkeep;
 
 #[cfg(feature = "async")]
 pub use consumer::ConsumerStream;
-pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, Rebalance, StartFrom};
+pub use consumer::{Consumer, ConsumerBuilder, ConsumerWaker, Next, OnDeleted, Rebalance, StartFrom};
 pub use error::{Error, Result};
 pub use figures::Event;
 pub use format::{Codec, TimestampType};

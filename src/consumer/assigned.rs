@@ -47,6 +47,8 @@ pub(super) struct Assigned {
     is_new: bool,
     /// Which has given it to this consumer.
     group: Option<Arc<Group>>,
+    /// Offsets in front of where it began at the first record, since that was last asked for.
+    deleted: u64,
 }
 
 impl Assigned {
@@ -64,7 +66,32 @@ impl Assigned {
             looked_up,
             is_new,
             group,
+            deleted: 0,
         }
+    }
+
+    /// Offsets that it went on over, or began behind, as they were deleted, since the last call.
+    pub(super) fn take_deleted(&mut self) -> u64 {
+        std::mem::take(&mut self.deleted) + self.reader.as_mut().map_or(0, Reader::take_deleted)
+    }
+
+    /// What its reader does where records were deleted is another setting now.
+    pub(super) fn note_setting(&mut self, settings: &Settings) {
+        if let Some(reader) = &mut self.reader {
+            reader.set_below_start(settings.below_start());
+        }
+    }
+
+    /// How many offsets lie between its position and the end, as far as they are there.
+    pub(super) fn lag(&mut self, settings: &Settings) -> Result<u64> {
+        let position = self.position(settings)?;
+        let log = self.partition.log();
+        let next = log.next_readable(settings.isolation)?;
+        let start = log.start();
+        if position < start && settings.below_start() == BelowStart::Fail {
+            return Err(log.explain(log.out_of_range(position)));
+        }
+        Ok(u64::try_from(next.saturating_sub(position.max(start))).unwrap_or(0))
     }
 
     /// The next offset to be handed out, once a poll or a seek has decided it.
@@ -169,7 +196,9 @@ impl Assigned {
         self.before.0 = position;
         match outcome {
             // It lies beyond the end: where records were deleted the reader goes on by itself.
-            Err(Error::OffsetOutOfRange { .. }) if settings.start_from != StartFrom::Fail => {
+            Err(Error::OffsetOutOfRange { requested, start, .. })
+                if requested >= start && settings.start_from != StartFrom::Fail =>
+            {
                 let offset = self.reset(settings.start_from, settings.isolation)?;
                 self.begin_at(offset);
                 let reader = self.reader(settings)?;
@@ -200,6 +229,10 @@ impl Assigned {
                 }
                 (None, StartFrom::Earliest) => self.reset(StartFrom::Earliest, settings.isolation)?,
             };
+            let is_first = self.looked_up.committed.as_ref().is_ok_and(Option::is_none);
+            if is_first && settings.start_from == StartFrom::Earliest {
+                self.deleted = u64::try_from(offset).unwrap_or(0);
+            }
             self.begin_at(offset);
             self.reader = Some(self.reader_at(offset, settings));
         }
@@ -210,11 +243,7 @@ impl Assigned {
     }
 
     fn reader_at(&self, offset: Offset, settings: &Settings) -> Reader {
-        let below_start = match settings.start_from {
-            StartFrom::Fail => BelowStart::Fail,
-            // What was deleted is passed over, and nothing that is left.
-            StartFrom::Earliest | StartFrom::Latest => BelowStart::GoOn,
-        };
+        let below_start = settings.below_start();
         let log = Arc::clone(self.partition.log());
         let reader = Reader::new(log, offset, settings.visibility, settings.on_damage);
         reader.isolation(settings.isolation).below_start(below_start).at_end(AtEnd::WaitsForNobody)

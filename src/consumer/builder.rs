@@ -7,13 +7,13 @@ use crate::consumer::consumer::Consumer;
 use crate::consumer::rebalance::{OnRebalance, Rebalance};
 use crate::error::{Error, Result};
 use crate::group::Groups;
-use crate::log::{FetchLimits, Isolation, OnDamage, Visibility};
+use crate::log::{BelowStart, FetchLimits, Isolation, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
 /// Where to begin in a partition without a committed offset, or when the position lies beyond the end: Kafka's
 /// `auto.offset.reset`. When the records at the position were deleted, a consumer continues at the first that is left,
-/// also with `Latest`: what is left was sent after it had begun to read.
+/// also with `Latest`: what is left was sent after it had begun to read. [`OnDeleted`] is what else it may do.
 ///
 /// ```
 /// # use annals::{StartFrom, Store};
@@ -27,7 +27,8 @@ use crate::types::Durability;
 pub enum StartFrom {
     /// At the first record there is.
     ///
-    /// With this and with `Latest`, a position whose records were deleted continues at the first that is there.
+    /// With this and with `Latest`, a position whose records were deleted continues at the first that is there, unless
+    /// [`on_deleted`](ConsumerBuilder::on_deleted) says otherwise.
     #[default]
     Earliest,
     /// After the last record there is when the partition is first looked at; records in memory count, unless another thread writes to the
@@ -41,6 +42,27 @@ pub enum StartFrom {
     Latest,
     /// Nowhere: `poll` fails, also where the records at a position were deleted.
     Fail,
+}
+
+/// What to do where the records at a position were deleted before they were handed out: by retention, `delete_records`, a full partition whose oldest go.
+///
+/// It fails too where what was deleted held nothing to hand out, such as ends of transactions: what is gone cannot be asked.
+///
+/// ```
+/// # use annals::{OnDeleted, Store};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// // Begins at the first record, and says so if it ever comes too late.
+/// let billing = store.consumer_builder().group("billing").on_deleted(OnDeleted::Fail).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnDeleted {
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange), now and at every later try: a seek goes on.
+    Fail,
+    /// Goes on at the first record that is there.
+    Skip,
 }
 
 /// Makes a [`Consumer`]. Setters carry Kafka's names.
@@ -67,6 +89,8 @@ pub(super) struct Settings {
     pub(super) group: Option<String>,
     pub(super) client_id: String,
     pub(super) start_from: StartFrom,
+    /// What `start_from` implies where nothing is said.
+    pub(super) on_deleted: Option<OnDeleted>,
     pub(super) visibility: Visibility,
     pub(super) isolation: Isolation,
     pub(super) on_damage: OnDamage,
@@ -84,6 +108,7 @@ impl ConsumerBuilder {
             group: None,
             client_id: "consumer".to_owned(),
             start_from: StartFrom::default(),
+            on_deleted: None,
             visibility: Visibility::default(),
             isolation: Isolation::default(),
             on_damage: OnDamage::default(),
@@ -112,6 +137,13 @@ impl ConsumerBuilder {
     /// `auto.offset.reset`. Default: [`StartFrom::Earliest`].
     pub fn start_from(mut self, start: StartFrom) -> Self {
         self.settings.start_from = start;
+        self
+    }
+
+    /// What to do where the records at its position were deleted. Default: [`OnDeleted::Fail`] with [`StartFrom::Fail`], otherwise
+    /// [`OnDeleted::Skip`], as Kafka has it.
+    pub fn on_deleted(mut self, policy: OnDeleted) -> Self {
+        self.settings.on_deleted = Some(policy);
         self
     }
 
@@ -206,6 +238,15 @@ impl ConsumerBuilder {
 }
 
 impl Settings {
+    /// What a reader does where records were deleted.
+    pub(super) fn below_start(&self) -> BelowStart {
+        match (self.on_deleted, self.start_from) {
+            (Some(OnDeleted::Fail), _) | (None, StartFrom::Fail) => BelowStart::Fail,
+            // What was deleted is passed over, and nothing that is left.
+            (Some(OnDeleted::Skip), _) | (None, StartFrom::Earliest | StartFrom::Latest) => BelowStart::GoOn,
+        }
+    }
+
     /// What a partition may still add to a poll that has `records` and `bytes` already.
     pub(super) fn limits(&self, records: usize, bytes: usize) -> FetchLimits {
         FetchLimits {

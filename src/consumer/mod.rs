@@ -14,7 +14,7 @@ mod rebalance;
 mod stream;
 mod waker;
 
-pub use builder::{ConsumerBuilder, StartFrom};
+pub use builder::{ConsumerBuilder, OnDeleted, StartFrom};
 pub use consumer::Consumer;
 pub use next::Next;
 pub(crate) use positions::Polled;

@@ -48,7 +48,7 @@ impl Consumer {
     /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another
     /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; again in turn for a consumer that has
     /// [assigned](Self::assign) itself a partition of it, until it assigns itself others or [pauses](Self::pause) that one. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail).
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail), the first of them with [`OnDeleted::Fail`](crate::OnDeleted::Fail), too.
     /// [`StoreClosed`](Error::StoreClosed), [`Io`](Error::Io).
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         #[cfg(feature = "tracing")]

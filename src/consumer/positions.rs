@@ -1,6 +1,7 @@
 //! Where a consumer stands, and moving it.
 
 use crate::consumer::assigned::{Assigned, Flow};
+use crate::consumer::builder::OnDeleted;
 use crate::consumer::consumer::{Consumer, Role};
 use crate::error::{Error, Result};
 use crate::topic::{Partition, Records, unless_deleted};
@@ -210,14 +211,15 @@ impl Consumer {
     }
 
     /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. Where
-    /// compaction or retention left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. But what that
+    /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. What was deleted
+    /// from the front does not count. Where compaction or erasure left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. But what that
     /// did not look at counts: paused partitions, records that are not durable yet for who [reads durable ones
     /// alone](crate::ConsumerBuilder::read_durable_only), and records in memory of a partition to which another thread writes just then. A partition whose topic was deleted
     /// is left out.
     ///
     /// # Errors
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`Io`](Error::Io) where a
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`OffsetOutOfRange`](Error::OffsetOutOfRange) where the next poll
+    /// [fails](crate::OnDeleted::Fail), as the records at a position were deleted; [`Io`](Error::Io) where a
     /// [`StoreReader`](crate::StoreReader) cannot see the end.
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;
@@ -228,15 +230,21 @@ impl Consumer {
         unseen.iter().try_for_each(|place| self.settle(place))?;
         let mut lag = 0;
         for assigned in self.assigned.values_mut().filter(|one| !one.partition.is_gone()) {
-            let position = assigned.position(&self.settings);
-            let log = assigned.partition.log();
-            let between =
-                position.and_then(|position| Ok((position, log.next_readable(self.settings.isolation)?)));
-            let Some(between) = unless_deleted(between) else { continue };
-            let (position, next) = between?;
-            lag += u64::try_from(next.saturating_sub(position)).unwrap_or(0);
+            let Some(between) = unless_deleted(assigned.lag(&self.settings)) else { continue };
+            lag += between?;
         }
         Ok(lag)
+    }
+
+    /// Offsets that it went on over, or began behind, as they were deleted, since the last call.
+    pub(crate) fn take_deleted(&mut self) -> u64 {
+        self.assigned.values_mut().map(Assigned::take_deleted).sum()
+    }
+
+    /// What to do from now on where records were deleted.
+    pub(crate) fn set_on_deleted(&mut self, policy: OnDeleted) {
+        self.settings.on_deleted = Some(policy);
+        self.assigned.values_mut().for_each(|one| one.note_setting(&self.settings));
     }
 
     fn with_assigned<T>(

@@ -157,6 +157,23 @@ pub enum Error {
         end: Offset,
     },
 
+    /// A stream has a snapshot, and the events that are in it were deleted, with the last one: the partition begins behind it now. From the events that
+    /// are left nobody can tell what the stream came to. Whoever deletes keeps the last event that is in each snapshot. To begin anew without
+    /// it, [`prune`](crate::Snapshots::prune) the snapshot, or [`erase`](crate::Snapshots::erase) it.
+    #[error(
+        "stream {key:?}: its events up to its snapshot's version {version} were deleted, {partition} begins at {start}: the events that are left do not tell what it came to; keep the last event that is in a snapshot, or prune the snapshot to begin anew"
+    )]
+    SnapshotCutOff {
+        /// The partition of the stream.
+        partition: TopicPartition,
+        /// The stream's key; bytes that are no text are escaped.
+        key: String,
+        /// The version of the snapshot.
+        version: Offset,
+        /// First offset that may be read.
+        start: Offset,
+    },
+
     /// `append_if` found that another caller had appended. Nothing was appended; read on and decide again.
     #[error("{partition} is at offset {found}, expected {expected}: another caller appended")]
     UnexpectedEnd {
@@ -169,14 +186,14 @@ pub enum Error {
     },
 
     /// What an append depends on does not hold. Nothing was appended; read what came since, and decide again.
-    #[error("{partition}: {condition}, and {}", found_instead(*found, *is_undecided))]
+    #[error("{partition}: {condition}, and {}", found_instead(condition, *found, *is_undecided))]
     Conflict {
         /// The partition.
         partition: TopicPartition,
         /// What does not hold.
         condition: Arc<Condition>,
-        /// The offset of the last event of the stream, or of one that matches; `None` where there is none. Where it is not undecided,
-        /// events of transactions without an end are left out.
+        /// The offset of the last event of the stream, or of one that matches: the last one, or, of a query that asks for any event, the first. `None`
+        /// where there is none. Where it is not undecided, events of transactions without an end are left out.
         found: Option<Offset>,
         /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
         is_undecided: bool,

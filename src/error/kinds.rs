@@ -68,8 +68,35 @@ impl Error {
     /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
     /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
     /// same call cannot succeed: read on, decide again, and append by what is there now. False for a [`Conflict`](Self::Conflict) with `is_undecided`, where a transaction of another is in
-    /// the way that is not decided: the same call may succeed, and it is [retriable](Self::is_retriable). A loop that reads and decides again goes on after both.
+    /// the way that is not decided: the same call may succeed, and it is [retriable](Self::is_retriable). A loop that reads and decides again goes on after both:
+    /// [`asks_for_new_decision`](Self::asks_for_new_decision).
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
+    }
+
+    /// True when a loop that loads, decides and appends is to begin again: after a [conflict](Self::is_conflict), and after a
+    /// [`Conflict`](Self::Conflict) with `is_undecided`, where another's transaction is at it. Nothing was appended. Any other error is no reason to
+    /// decide again: it ends the loop.
+    ///
+    /// ```
+    /// # use annals::{Expected, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+    /// let order = orders.stream("order-17")?;
+    /// let appended = loop {
+    ///     let events = order.events(..)?;
+    ///     let expected = events.last().map_or(Expected::NoStream, |last| Expected::Version(last.offset));
+    ///     let next = if events.is_empty() { "placed" } else { "changed" };
+    ///     match orders.append_to("order-17", expected, &[Record::new().value(next)]) {
+    ///         Err(error) if error.asks_for_new_decision() => continue,
+    ///         outcome => break outcome?,
+    ///     }
+    /// };
+    /// assert_eq!(appended.last_offset, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn asks_for_new_decision(&self) -> bool {
+        matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { .. })
     }
 }

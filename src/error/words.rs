@@ -1,6 +1,6 @@
 //! Parts of messages.
 
-use crate::types::{Offset, TopicPartition};
+use crate::types::{Condition, Offset, TopicPartition};
 
 pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     if was_deleted {
@@ -31,7 +31,7 @@ pub(super) fn poisoned(partition: Option<&TopicPartition>) -> String {
     partition.map_or_else(|| "the list of topics".to_owned(), TopicPartition::to_string)
 }
 
-pub(super) fn found_instead(found: Option<Offset>, is_undecided: bool) -> String {
+pub(super) fn found_instead(condition: &Condition, found: Option<Offset>, is_undecided: bool) -> String {
     match found {
         None => "there is none".to_owned(),
         Some(offset) if is_undecided => {
@@ -39,7 +39,9 @@ pub(super) fn found_instead(found: Option<Offset>, is_undecided: bool) -> String
                 "whether the one at offset {offset} counts is not decided: its transaction has no end yet"
             )
         }
-        Some(offset) => format!("the last one is at offset {offset}"),
+        Some(offset) if condition.is_on_stream() => format!("the last one is at offset {offset}"),
+        // Which of them it is depends on how it was looked for.
+        Some(offset) => format!("there is one at offset {offset}"),
     }
 }
 

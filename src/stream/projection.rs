@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::consumer::{Consumer, Polled};
-use crate::error::Result;
+use crate::consumer::{Consumer, OnDeleted, Polled};
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::topic::{RecordRef, Records};
 use crate::transaction::Transaction;
@@ -17,6 +17,9 @@ use crate::types::Query;
 ///
 /// A projection under a new name begins at the first event: so one is built again while the old one serves. When it
 /// [has caught up](Self::lag) its readers change over, and [`Store::delete_group`] forgets the old one.
+///
+/// Events that are deleted before it came to them never take effect: then it fails, unless it is [told](Self::on_deleted) to go on, and
+/// [`Progress::skipped`] says over how many offsets.
 ///
 /// ```
 /// # use annals::{CleanupPolicy, Expected, Query, Record, Store, TopicConfig};
@@ -52,15 +55,21 @@ pub struct Progress {
     pub events: usize,
     /// Events that it passed over, because the query does not ask for them.
     pub passed: usize,
+    /// Offsets of events that never take effect, as they were deleted before it came to them: those that it went on over since the last step that was
+    /// told of, with [`OnDeleted::Skip`](crate::OnDeleted::Skip); and, of a projection for which nothing is committed, those in front of the
+    /// first event that there is. Ends of transactions among them count, too. Of a step that finds no event nothing is committed: another life
+    /// is told of these again.
+    pub skipped: u64,
 }
 
 impl Store {
-    /// The projection of that name over the events of a topic. It goes on where the last commit under the name was.
+    /// The projection of that name over the events of a topic. It goes on where the last commit under the name was; a new one begins at the first
+    /// event there is.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`InvalidName`](crate::Error::InvalidName).
+    /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName).
     pub fn projection(&self, name: &str, topic: &str) -> Result<Projection> {
-        let mut consumer = self.consumer(name)?;
+        let mut consumer = self.consumer_builder().group(name).on_deleted(OnDeleted::Fail).build()?;
         consumer.subscribe([topic.to_owned()])?;
         Ok(Projection { name: name.to_owned(), store: self.clone(), consumer, query: Query::all() })
     }
@@ -70,6 +79,34 @@ impl Projection {
     /// Works on the events alone that match the query. Its position moves past the others too.
     pub fn only(self, query: Query) -> Self {
         Self { query, ..self }
+    }
+
+    /// What it does where events were deleted before it came to them. By itself it fails: [`step`](Self::step) and [`lag`](Self::lag) are
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange), again and again, and nothing takes effect as if there had been nothing before. With
+    /// [`OnDeleted::Skip`] it goes on at the first event that is left, and [`Progress::skipped`] counts what lies between. Which of the two a program wants where
+    /// retention is at work it says here: to go on once over what is lost anyway, or in every life.
+    ///
+    /// ```
+    /// # use annals::{Durability, Error, OnDeleted, Record, Store, TopicConfig};
+    /// # use std::time::Duration;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let orders = store.create_topic("orders", TopicConfig::new())?.partition(0)?;
+    /// orders.append(&[Record::new(), Record::new()], Durability::Os)?;
+    /// let mut seen = store.projection("seen", "orders")?;
+    /// seen.step(Duration::from_secs(1), |_, _| Ok(()))?;
+    /// orders.append(&[Record::new(), Record::new()], Durability::Os)?;
+    /// orders.delete_records(3)?;
+    /// let late = seen.step(Duration::from_secs(1), |_, _| Ok(()));
+    /// assert!(matches!(late, Err(Error::OffsetOutOfRange { requested: 2, start: 3, .. })));
+    /// let mut seen = seen.on_deleted(OnDeleted::Skip);
+    /// let progress = seen.step(Duration::from_secs(1), |_, _| Ok(()))?;
+    /// assert_eq!((progress.events, progress.skipped), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_deleted(mut self, policy: OnDeleted) -> Self {
+        self.consumer.set_on_deleted(policy);
+        self
     }
 
     /// Its name: that of its group.
@@ -82,10 +119,12 @@ impl Projection {
         &mut self.consumer
     }
 
-    /// Events that are there and that this member has not worked on.
+    /// Offsets that are there and that this member has not passed: its events, those that its query does not ask for, ends of transactions, and what
+    /// compaction or erasure has taken from between them. What was deleted from the front does not count: so with [`OnDeleted::Skip`] it may be 0
+    /// before a step has said what is skipped. It is 0 after a step that found nothing.
     ///
     /// # Errors
-    /// As [`Consumer::lag`].
+    /// As [`Consumer::lag`]: [`OffsetOutOfRange`](Error::OffsetOutOfRange) where events were deleted before this member came to them, as the next step is.
     pub fn lag(&mut self) -> Result<u64> {
         self.consumer.lag()
     }
@@ -97,32 +136,72 @@ impl Projection {
     /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events, but for those of a
     /// partition that was another member's in between, which has gone on from what was committed. So it
     /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo. After
-    /// [`Undecided`](crate::Error::Undecided) the effect may stand: whether it does shows after reopening the store. Until then each step
+    /// [`Undecided`](Error::Undecided) the effect may stand: whether it does shows after reopening the store. Until then each step
     /// that comes to events, of a member that reads one of these partitions, is
-    /// [`OffsetUndecided`](crate::Error::OffsetUndecided), before `work` is called.
+    /// [`OffsetUndecided`](Error::OffsetUndecided), before `work` is called.
     pub fn step(
         &mut self,
         timeout: Duration,
         mut work: impl FnMut(RecordRef<'_>, &mut Transaction) -> Result<()>,
     ) -> Result<Progress> {
+        self.step_together(timeout, |events, tx| events.iter().try_for_each(|event| work(*event, tx)))
+    }
+
+    /// The same with the events of a step together, those that the query asks for, in the order of a poll: for what is written once a step, as one row for each key
+    /// that came in it. `work` is not called where there is none. Its errors may be of the program's own.
+    ///
+    /// ```
+    /// # use annals::{CleanupPolicy, Expected, Record, Store, TopicConfig};
+    /// # use std::{collections::BTreeMap, time::Duration};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let moves = store.create_topic("moves", TopicConfig::new().key_index(true))?;
+    /// let sums = store.create_topic("sums", TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).key_index(true))?;
+    /// moves.append_to("alice", Expected::Any, &[Record::new().value("5"), Record::new().value("7")])?;
+    /// let number = |value: Option<&[u8]>| -> Result<i64, Box<dyn std::error::Error>> {
+    ///     Ok(std::str::from_utf8(value.unwrap_or(b"0"))?.parse()?)
+    /// };
+    /// let mut projection = store.projection("sums", "moves")?;
+    /// projection.step_together(Duration::from_secs(1), |events, tx| {
+    ///     let mut of_step: BTreeMap<&[u8], i64> = BTreeMap::new();
+    ///     for event in events {
+    ///         *of_step.entry(event.key().unwrap_or_default()).or_default() += number(event.value())?;
+    ///     }
+    ///     for (key, sum) in of_step {
+    ///         let before = sums.get(key)?.and_then(|row| row.value);
+    ///         let sum = sum + number(before.as_deref())?;
+    ///         tx.send(Record::to("sums").key(key).value(&sum.to_string()))?;
+    ///     }
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })?;
+    /// assert_eq!(sums.get("alice")?.unwrap().value.as_deref(), Some(&b"12"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn step_together<E: From<Error>>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&[RecordRef<'_>], &mut Transaction) -> Result<(), E>,
+    ) -> Result<Progress, E> {
         let records = self.consumer.poll(timeout)?;
-        let mut progress = Progress { events: 0, passed: 0 };
         if records.is_empty() {
-            return Ok(progress);
+            return Ok(Progress { events: 0, passed: 0, skipped: self.consumer.take_deleted() });
         }
         let polled = self.consumer.polled(&records);
         let mut attempt = Attempt { projection: self, polled, has_taken_effect: false };
-        attempt.projection.take_effect(&records, &mut progress, &mut work)?;
+        let mut progress = attempt.projection.take_effect(&records, work)?;
         attempt.has_taken_effect = true;
+        progress.skipped = attempt.projection.consumer.take_deleted();
         Ok(progress)
     }
 
-    fn take_effect(
+    fn take_effect<E: From<Error>>(
         &mut self,
         records: &Records,
-        progress: &mut Progress,
-        work: &mut dyn FnMut(RecordRef<'_>, &mut Transaction) -> Result<()>,
-    ) -> Result<()> {
+        work: impl FnOnce(&[RecordRef<'_>], &mut Transaction) -> Result<(), E>,
+    ) -> Result<Progress, E> {
         // Nobody works for a position that cannot be committed.
         self.consumer.check_decided()?;
         let assigned = self.consumer.assignment();
@@ -130,16 +209,13 @@ impl Projection {
         let first = assigned.first().map(|first| (first.topic(), first.partition()));
         let (topic, partition) = first.unwrap_or_default();
         let mut tx = self.store.transaction(&format!("{}:{topic}:{partition}", self.name))?;
-        for record in records {
-            if self.query.matches(&record) {
-                work(record, &mut tx)?;
-                progress.events += 1;
-            } else {
-                progress.passed += 1;
-            }
+        let events: Vec<_> = records.iter().filter(|record| self.query.matches(record)).collect();
+        if !events.is_empty() {
+            work(&events, &mut tx)?;
         }
         tx.commit_offsets(&self.consumer)?;
-        tx.commit().map(drop)
+        tx.commit()?;
+        Ok(Progress { events: events.len(), passed: records.len() - events.len(), skipped: 0 })
     }
 }
 

@@ -29,8 +29,9 @@ pub(super) fn bounds(range: &impl RangeBounds<Offset>) -> (Offset, Offset) {
     (from, until)
 }
 
-/// Reads the events of a stream, or of a query, forwards. [`fetch`](Self::fetch) hands out what is there, [`poll`](Self::poll) waits
-/// for more: what is read first and what comes later follow each other without a seam. A `for` loop hands out copies, up to the end.
+/// Reads the events of a stream, or of a query, forwards. A `for` loop hands out copies of all, up to the end. [`fetch`](Self::fetch) hands out some of what
+/// is there, at each call the next, and [`poll`](Self::poll) waits for more: what is read first and what comes later follow each other without a
+/// seam.
 ///
 /// It holds the places of the hits in one segment at most: 16 bytes for each.
 ///
@@ -78,24 +79,32 @@ impl EventReader {
             let place = partition.topic_partition().clone();
             return Err(Error::OffsetOutOfRange { partition: place, requested: from, start, end });
         }
-        let reader = ContentReader::new(log, Arc::clone(selection), (from, until));
-        let mut reader = reader.below_start(BelowStart::GoOn);
+        let mut reader = ContentReader::new(log, Arc::clone(selection), (from, until));
+        reader.set_below_start(BelowStart::GoOn);
         reader.set_at_end(AtEnd::WaitsForNobody);
         Ok(Self { place: partition.topic_partition().clone(), reader, signal: None })
     }
 
-    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; after what
-    /// [`fetch`](Self::fetch) has found to be all, it is the position that a [`Condition`](crate::Condition) may name.
+    /// The same, which says so where the records at its position were deleted.
+    pub(super) fn fails_below_start(mut self) -> Self {
+        self.reader.set_below_start(BelowStart::Fail);
+        self
+    }
+
+    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; when
+    /// [`fetch`](Self::fetch) has found nothing more, it is the position that a [`Condition`](crate::Condition) may name, as
+    /// [`OwnedEvents::position`] is at the end of a loop.
     pub fn position(&self) -> Offset {
         self.reader.position()
     }
 
-    /// Goes on at an offset.
+    /// Goes on at an offset, also one in front of the range that is read: its first offset is given up with that, and its end stays.
     pub fn seek(&mut self, offset: Offset) {
         self.reader.seek(offset);
     }
 
-    /// Some events, none at the end of what is there. Nothing is copied. Records in memory are written first, unless another thread writes to
+    /// Some events, none at the end of what is there. One call is not all of a stream: it ends with the batch that brings it to 256 KiB, and with 4,096 events; call
+    /// again until it returns none, or use the reader in a `for` loop. Nothing is copied. Records in memory are written first, unless another thread writes to
     /// the partition just then: then a later fetch has them, your own at [`Durability::Memory`](crate::Durability::Memory) too. So of a range with an end, none
     /// before [`position`](Self::position) has come to that end does not say that it holds no more.
     ///
@@ -183,6 +192,30 @@ impl IntoIterator for EventReader {
 pub struct OwnedEvents {
     reader: EventReader,
     copies: Copies,
+}
+
+impl OwnedEvents {
+    /// Every event below was handed out, or is none that was asked for. Behind the last one it is the position that a
+    /// [`Condition`](crate::Condition) may name.
+    ///
+    /// ```
+    /// # use annals::{Condition, Durability, Query, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let names = store.create_topic("names", TopicConfig::new().key_index(true))?.partition(0)?;
+    /// # names.append(&[Record::new().header("tag", "bob")], Durability::Os)?;
+    /// let alice = Query::tag("alice");
+    /// let mut events = names.select(&alice, ..)?.into_iter();
+    /// for event in &mut events {
+    ///     println!("taken by {:?}", event?.key);
+    /// }
+    /// let none_since = Condition::none_since(alice, events.position());
+    /// names.append_when(&[none_since], &[Record::new().header("tag", "alice")], Durability::Os)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn position(&self) -> Offset {
+        self.copies.first_offset().unwrap_or_else(|| self.reader.position())
+    }
 }
 
 impl Iterator for OwnedEvents {

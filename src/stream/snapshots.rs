@@ -1,8 +1,10 @@
 //! What a stream came to at a version, so that not all of its events have to be read again.
 
 use crate::error::{Error, Result};
+use crate::log::EraseReport;
 use crate::store::Store;
 use crate::stream::reader::EventReader;
+use crate::stream::stream::Stream;
 use crate::topic::{CleanupPolicy, OwnedRecord, Partition, Topic, TopicConfig};
 use crate::types::{Durability, Offset, Record};
 
@@ -16,9 +18,14 @@ const OF_TOPIC: &str = "topic";
 /// Snapshots of the streams of one topic, the last of each stream. They are the records of a compacted topic of its own,
 /// `<topic>.snapshots`: key by key, as the streams are.
 ///
-/// A snapshot is a hint. It is taken only of events that survive a power cut, and counts only while the stream is at its version or
-/// after it, and has one of the events that are in it: where all of those were erased, deleted or compacted away, what has the key since may
-/// be another stream.
+/// A snapshot is a hint. It is taken only of events that survive a power cut, and counts only while the stream has the event of its
+/// version: where that was erased or compacted away, what has the key since may be another stream, and there is no snapshot.
+///
+/// Where events are deleted from the front, by [`delete_records`](Partition::delete_records) or by retention, the last event that is in each snapshot is to stay:
+/// without it nobody can tell what the stream came to, and [`load`](Self::load) is [`SnapshotCutOff`](Error::SnapshotCutOff).
+///
+/// Who erases a key keeps the program's commands from it first, then erases it in the topic, then [here](Self::erase): a command that has read the events
+/// before may append by `Expected::Any`, and the erased stream begins again; `store` refuses what it makes of them.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -41,6 +48,16 @@ const OF_TOPIC: &str = "topic";
 pub struct Snapshots {
     of: Topic,
     topic: Topic,
+}
+
+/// A version of a stream that has its event.
+struct Looked<'a> {
+    key: &'a [u8],
+    version: Offset,
+    events: Partition,
+    stream: Stream,
+    /// How often the events had been rewritten before the look.
+    rewrites: u64,
 }
 
 /// What a stream came to.
@@ -88,61 +105,99 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name;
-    /// [`InvalidArgument`](Error::InvalidArgument) for a version after the end of the stream's partition;
-    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`](crate::Partition::append).
+    /// [`InvalidArgument`](Error::InvalidArgument) where the stream has no committed event of that version, also where it was erased meanwhile:
+    /// then no byte of the state stays in the files of the snapshots;
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`].
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
-        let key = key.as_ref();
+        let looked = self.look_at(key.as_ref(), version)?;
+        self.write_down(&looked, state)
+    }
+
+    /// Sees to it that the stream has an event of that version, on the disk.
+    fn look_at<'a>(&self, key: &'a [u8], version: Offset) -> Result<Looked<'a>> {
         let events = self.events_of(key)?;
-        if version < 0 || version >= events.end() {
-            return Err(Error::invalid(format!(
-                "{} has no event of version {version}",
-                events.topic_partition()
-            )));
+        let stream = self.of.stream(key)?;
+        let rewrites = events.log().rewrites();
+        if version < 0 || version >= events.end() || !stream.has_committed(version)? {
+            return Err(without_event(&stream, version));
         }
         if !events.is_safe(version) {
             events.flush_untold()?;
         }
-        let (version, id) = (version.to_be_bytes(), self.of.id().to_be_bytes());
-        let record = Record::new().key(key).value(state).header(VERSION, &version).header(OF_TOPIC, &id);
+        Ok(Looked { key, version, events, stream, rewrites })
+    }
+
+    fn write_down(&self, looked: &Looked<'_>, state: &[u8]) -> Result<()> {
+        let Looked { key, version, events, stream, rewrites } = looked;
+        let (bytes, id) = (version.to_be_bytes(), self.of.id().to_be_bytes());
+        let record = Record::new().key(key).value(state).header(VERSION, &bytes).header(OF_TOPIC, &id);
         self.topic.partition_of(key)?.append(&[record], Durability::Os)?;
+        // Erased between the look and the append, perhaps with the snapshots that were there: this one would be left of it. Where it was
+        // deleted from the front, what is stored is what tells of that.
+        let has_changed = events.log().rewrites() != *rewrites && *version >= events.start();
+        if has_changed && !stream.has_committed(*version)? {
+            self.topic.erase(key)?;
+            return Err(without_event(stream, *version));
+        }
         Ok(())
     }
 
-    /// The last snapshot of a stream. `None` where there is none, or it is of more than the stream is now, or of nothing that the stream
-    /// still has: where no event of it is left up to the snapshot's version.
+    /// The last snapshot of a stream. `None` where there is none, or the stream has no event of its version, as after a power cut that took it, or
+    /// after an erasure.
     ///
     /// # Errors
+    /// [`SnapshotCutOff`](Error::SnapshotCutOff) where the events that are in it were deleted from the front of the partition, the last one too: those
+    /// that are left do not tell what the stream came to. Until it is [pruned](Self::prune), or another is stored.
     /// [`UnknownTopic`](Error::UnknownTopic) where the topic was deleted, also if there is another of its name;
     /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io).
     pub fn load(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>> {
         let key = key.as_ref();
-        self.events_of(key)?;
-        let Some(record) = self.topic.get(key)? else { return Ok(None) };
+        let events = self.events_of(key)?;
         let stream = self.of.stream(key)?;
-        let now = stream.version()?;
         let id = self.of.id().to_be_bytes();
-        let Some(snapshot) = snapshot(record, &id).filter(|snapshot| Some(snapshot.version) <= now) else {
-            return Ok(None);
-        };
-        // A stream that was emptied, and has begun again behind it, is another one.
-        let goes_on = now == Some(snapshot.version)
-            || stream.version_below(snapshot.version.saturating_add(1))?.is_some();
-        Ok(goes_on.then_some(snapshot))
+        let mut seen = None;
+        loop {
+            let Some(record) = self.topic.get(key)? else { return Ok(None) };
+            let at = record.offset;
+            let Some(snapshot) = snapshot(record, &id) else { return Ok(None) };
+            if stream.has(snapshot.version)? {
+                return Ok(Some(snapshot));
+            }
+            let start = events.start();
+            if snapshot.version >= start {
+                return Ok(None);
+            }
+            // Another may have been stored since it was read, and what is in that deleted.
+            if seen.replace(at) == Some(at) {
+                return Err(Error::SnapshotCutOff {
+                    partition: events.topic_partition().clone(),
+                    key: key.escape_ascii().to_string(),
+                    version: snapshot.version,
+                    start,
+                });
+            }
+        }
     }
 
-    /// The last snapshot of a stream, and a reader of the events after it: of all where there is none.
+    /// The last snapshot of a stream, and a reader of the events after it: of all where there is none. A `for` loop over the reader comes to all of
+    /// them; one [`fetch`](EventReader::fetch) does not. Behind a snapshot the reader tells of what is deleted before it comes to it, as
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange): another has stored a newer one, if it keeps to the rule. Read again.
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`Stream::read`](crate::Stream::read).
     pub fn read(&self, key: impl AsRef<[u8]>) -> Result<(Option<Snapshot>, EventReader)> {
         let key = key.as_ref();
-        let snapshot = self.load(key)?;
-        let from = snapshot.as_ref().map_or(0, |snapshot| snapshot.version + 1);
-        Ok((snapshot, self.of.stream(key)?.read(from..)?))
+        let stream = self.of.stream(key)?;
+        match self.load(key)? {
+            None => Ok((None, stream.read(..)?)),
+            Some(snapshot) => {
+                let rest = stream.read(snapshot.version + 1..)?.fails_below_start();
+                Ok((Some(snapshot), rest))
+            }
+        }
     }
 
-    /// The stream has no snapshot any more. Compaction takes what is left of it; [`erase`](Topic::erase) of the
-    /// [topic](Self::topic) takes it out of the files at once.
+    /// The stream has no snapshot any more. Compaction takes what is left of it; [`erase`](Self::erase) takes it out of the files at once.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name; and as [`Partition::append`](crate::Partition::append).
@@ -153,12 +208,31 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Takes every snapshot of a stream out of the files, as [`Topic::erase`] takes its events: those come first, and whoever is to append to the stream is
+    /// kept from it before.
+    ///
+    /// # Errors
+    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name; and as [`Topic::erase`].
+    pub fn erase(&self, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
+        let key = key.as_ref();
+        self.events_of(key)?;
+        self.topic.erase(key)
+    }
+
     /// Where the events of a stream are. Once their topic was deleted, what is stored here is its successor's.
     fn events_of(&self, key: &[u8]) -> Result<Partition> {
         let events = self.of.partition_of(key)?;
         events.log().check_open()?;
         Ok(events)
     }
+}
+
+fn without_event(stream: &Stream, version: Offset) -> Error {
+    Error::invalid(format!(
+        "stream {:?} has no committed event of version {version} in {}, of which a snapshot could be: it was erased or deleted, or is another's",
+        stream.key().escape_ascii().to_string(),
+        stream.partition().topic_partition()
+    ))
 }
 
 /// What a record tells, if it is a snapshot of that topic.
@@ -168,4 +242,37 @@ fn snapshot(record: OwnedRecord, id: &[u8]) -> Option<Snapshot> {
     }
     let version = Offset::from_be_bytes(record.header(VERSION)?.try_into().ok()?);
     Some(Snapshot { version, state: record.value? })
+}
+
+#[cfg(all(test, not(annals_shuttle)))]
+mod tests {
+    use super::*;
+    use crate::types::Expected;
+
+    #[test]
+    fn a_snapshot_that_is_stored_beside_an_erasure_leaves_no_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+        let topic = store.create_topic("events", TopicConfig::new().key_index(true)).unwrap();
+        let snapshots = store.snapshots("events").unwrap();
+        let append = |key: &str| {
+            topic.append_to(key, Expected::Any, &[Record::new().value("of hers")]).unwrap().last_offset
+        };
+        let (alice, bob) = (append("alice"), append("bob"));
+        let [of_alice, of_bob] = [(&b"alice"[..], alice), (&b"bob"[..], bob)]
+            .map(|(key, version)| snapshots.look_at(key, version).unwrap());
+        topic.erase("alice").unwrap();
+        snapshots.erase("alice").unwrap();
+        let refused = snapshots.write_down(&of_alice, b"what was hers");
+        assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
+        snapshots.write_down(&of_bob, b"his").unwrap();
+        let kept: Vec<_> = snapshots.topic().partition(0).unwrap().read(..).unwrap().into_iter().collect();
+        let kept: Vec<_> = kept.into_iter().map(|record| record.unwrap().value).collect();
+        assert_eq!(kept, [Some(b"his".to_vec())]);
+        // Deleted from the front it is there to tell of that.
+        let of_bob = snapshots.look_at(b"bob", bob).unwrap();
+        topic.partition(0).unwrap().delete_records(bob + 1).unwrap();
+        snapshots.write_down(&of_bob, b"his").unwrap();
+        assert!(matches!(snapshots.load("bob"), Err(Error::SnapshotCutOff { .. })));
+    }
 }

@@ -97,8 +97,8 @@ impl Topic {
         self.stream(key)?.last()
     }
 
-    /// Appends events to the stream of a key, all or nothing, if it is as expected. The events get the key. They are handed to the
-    /// operating system when this returns; [`Stream::append`] says how far.
+    /// Appends events to the stream of a key, all or nothing, if it is as expected. The events get the key, and what they say of topic, partition and
+    /// key gives way. They are handed to the operating system when this returns; [`Stream::append`] says how far.
     ///
     /// # Errors
     /// As [`Stream::append`].
@@ -129,8 +129,8 @@ impl Stream {
         &self.partition
     }
 
-    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. What was
-    /// deleted is passed over. Where the range is open, events that come later are read too. Those in memory may come
+    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. A `for` loop over the reader comes
+    /// to all of them; its [`fetch`](EventReader::fetch) hands out some at a time. What was deleted is passed over. Where the range is open, events that come later are read too. Those in memory may come
     /// [later](EventReader::fetch), your own too, while another thread writes to the partition.
     ///
     /// # Errors
@@ -138,6 +138,28 @@ impl Stream {
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<EventReader> {
         self.check_place()?;
         EventReader::new(&self.partition, &self.selection, bounds(&range))
+    }
+
+    /// All events whose offsets lie in a range, in their order, as far as they are there: copies. What was deleted is passed over.
+    ///
+    /// Memory: that of all the copies, and 64 KiB or one batch more. [`read`](Self::read) holds some at a time: for streams that have no end to their
+    /// growth, [snapshots](crate::Snapshots) keep the range short.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) and [`EventReader::fetch`].
+    ///
+    /// ```
+    /// # use annals::{Expected, Record, Store, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # let orders = store.create_topic("orders", TopicConfig::new().key_index(true))?;
+    /// orders.append_to("order-17", Expected::Any, &[Record::new().value("placed"), Record::new().value("paid")])?;
+    /// let order = orders.stream("order-17")?;
+    /// assert_eq!((order.events(..)?.len(), order.events(1..)?.len()), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn events(&self, range: impl RangeBounds<Offset>) -> Result<Vec<OwnedRecord>> {
+        self.read(range)?.into_iter().collect()
     }
 
     /// An error where the stream is in another partition by now: some may have been added while the topic had no key index.
@@ -179,22 +201,34 @@ impl Stream {
     /// # Errors
     /// As [`last`](Self::last).
     pub fn version(&self) -> Result<Option<Offset>> {
-        self.version_below(Offset::MAX)
-    }
-
-    /// What its version was at an offset; `None` where nothing is left of that.
-    pub(super) fn version_below(&self, offset: Offset) -> Result<Option<Offset>> {
-        self.check_place()?;
-        let log = self.partition.log();
-        log.check_open()?;
-        log.write_for((offset, offset))?;
-        let selection = Arc::clone(&self.selection);
-        let mut last = ContentBackwards::new(log, selection, (0, offset), Isolation::ReadCommitted);
+        let mut last = self.look_back((0, Offset::MAX), Isolation::ReadCommitted)?;
         Ok(last.fetch()?.first().and_then(|slice| slice.iter().next().map(|record| record.offset)))
     }
 
-    /// Appends events, all or nothing, if the stream is as expected. They get its key. They are written before this returns, at
-    /// [`Durability::Memory`] too.
+    /// Whether it has an event of that offset, which those who read can be handed.
+    pub(super) fn has(&self, offset: Offset) -> Result<bool> {
+        let mut event = self.look_back((offset, offset.saturating_add(1)), Isolation::ReadCommitted)?;
+        Ok(!event.fetch()?.is_empty())
+    }
+
+    /// The same of one that is committed, though those who read may have to wait for what stands before it.
+    pub(super) fn has_committed(&self, offset: Offset) -> Result<bool> {
+        let log = self.partition.log();
+        let mut event = self.look_back((offset, offset.saturating_add(1)), Isolation::ReadUncommitted)?;
+        let found = event.find().map_err(|error| log.explain(error))?;
+        Ok(found.is_some_and(|found| !found.is_undecided))
+    }
+
+    fn look_back(&self, range: (Offset, Offset), isolation: Isolation) -> Result<ContentBackwards> {
+        self.check_place()?;
+        let log = self.partition.log();
+        log.check_open()?;
+        log.write_for((range.1, range.1))?;
+        Ok(ContentBackwards::new(log, Arc::clone(&self.selection), range, isolation))
+    }
+
+    /// Appends events, all or nothing, if the stream is as expected. They get its key, and what they say of topic, partition and key gives way. They are
+    /// written before this returns, at [`Durability::Memory`] too.
     ///
     /// # Errors
     /// [`Conflict`](crate::Error::Conflict), with the version that was found, when it is not as expected;

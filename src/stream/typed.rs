@@ -221,7 +221,9 @@ impl<E> EventTypes<E> {
         let Some(name) = text(name) else { return Ok(None) };
         let version = match version {
             None => Some(1),
-            Some(_) => text(version).and_then(|digits| digits.parse::<u32>().ok()),
+            // As it is written: a sign, or a zero in front, is nothing that this crate has put there.
+            Some(_) => text(version)
+                .and_then(|digits| digits.parse::<u32>().ok().filter(|number| number.to_string() == digits)),
         };
         let encoding = match encoding {
             None | Some(b"json") => Encoding::Json,
@@ -283,6 +285,9 @@ mod tests {
         let plain = put(Record::new().value("of no type"));
         put(Record::new().value("{}").header(TYPE, "another"));
         put(Record::new().value("{}").header(TYPE, "paid").header(VERSION, "4"));
+        for not_decimal in ["+3", "03", " 3", ""] {
+            put(Record::new().value("{}").header(TYPE, "paid").header(VERSION, not_decimal));
+        }
         put(Record::new().value("x").header(TYPE, "paid").header(VERSION, "3").header(ENCODING, "cbor"));
         let types = EventTypes::new()
             .of(|paid: Paid| paid.cents)

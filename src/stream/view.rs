@@ -106,6 +106,14 @@ impl StreamView {
         self.stream.read(range)
     }
 
+    /// All events whose offsets lie in a range, as [`Stream::events`].
+    ///
+    /// # Errors
+    /// As [`Stream::events`].
+    pub fn events(&self, range: impl RangeBounds<Offset>) -> Result<Vec<OwnedRecord>> {
+        self.stream.events(range)
+    }
+
     /// Its events from the last one on, backwards.
     ///
     /// # Errors

@@ -193,18 +193,27 @@ impl TopicConfig {
 
     /// `retention.ms`: how long records are kept, in the time of the records. Whole segments go, when all of their records
     /// are older. Default: for ever.
+    ///
+    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
+    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention(self, age: Duration) -> Self {
         self.set("retention.ms", format_duration(age))
     }
 
     /// `retention.bytes`: the size of a partition above which its oldest segments go. It ends at or above the limit, by
     /// less than a segment. Default: no limit.
+    ///
+    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
+    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_bytes(self, bytes: u64) -> Self {
         self.set("retention.bytes", bytes.to_string())
     }
 
     /// `annals.retention.records`: the number of records of a partition above which its oldest segments go. It ends at or
     /// above the limit, by less than a segment. Default: no limit.
+    ///
+    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
+    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_records(self, records: u64) -> Self {
         self.set("annals.retention.records", records.to_string())
     }
@@ -214,13 +223,16 @@ impl TopicConfig {
     /// the commit that reads its last record, one that is not full in a [round of
     /// maintenance](crate::StoreBuilder::retention_check_interval), or with a commit where it is much of a
     /// [`size_limit`](Self::size_limit). A group that comes later finds only what is left.
+    ///
+    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
+    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_until_consumed(self) -> Self {
         self.set("annals.retention.consumed", "true")
     }
 
     /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition grows beyond, and what happens to
     /// an append that would. What is still in memory, and the ends of transactions, come on top. Choose it several times `segment.bytes`: room is made
-    /// by whole segments. Default: no limit.
+    /// by whole segments. Default: no limit. [`DropOldest`](WhenFull::DropOldest) takes events from streams as [`retention_bytes`](Self::retention_bytes) does.
     pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
         let action = match when_full {
             WhenFull::Fail => "error",

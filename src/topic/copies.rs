@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::topic::{OwnedRecord, Records};
+use crate::types::Offset;
 
 /// An error is the last that is handed out.
 #[derive(Debug, Default)]
@@ -12,6 +13,11 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
+    /// Of the next one, where one was fetched and not handed out.
+    pub(crate) fn first_offset(&self) -> Option<Offset> {
+        self.copies.last().map(|next| next.offset)
+    }
+
     /// The next one, from what `fetch` returns when there is none left of the last time.
     pub(crate) fn next(&mut self, fetch: impl FnOnce() -> Result<Records>) -> Option<Result<OwnedRecord>> {
         if self.copies.is_empty() && !self.has_failed {

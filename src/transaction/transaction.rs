@@ -261,7 +261,8 @@ impl Transaction {
         self.take_part(|| PendingOffsets::new(&groups, is_over), |offsets| offsets.set(pending))
     }
 
-    /// Decides that all of it takes effect, and says where it is.
+    /// Decides that all of it takes effect, and says where it is: where it was written. What an erasure or a deletion has taken of that meanwhile is not
+    /// there, and no error.
     ///
     /// # Errors
     /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store. Nothing of it takes effect after any other error, be it one of these or not:

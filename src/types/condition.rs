@@ -52,14 +52,14 @@ impl Expected {
 /// # let courses = store.create_topic("courses", TopicConfig::new().key_index(true))?.partition(0)?;
 /// // What decides is read, up to some position, and nothing that matches may have come since.
 /// let seats = Query::tag("course:7");
-/// let mut reader = courses.select(&seats, ..)?;
-/// let taken = reader.fetch()?.len();
+/// let mut events = courses.select(&seats, ..)?.into_iter();
+/// let taken = events.by_ref().collect::<Result<Vec<_>, _>>()?.len();
 /// # assert_eq!(taken, 0);
 /// let subscribed = Record::new().header("type", "subscribed").header("tag", "course:7").header("tag", "student:alice");
-/// courses.append_when(&[Condition::none_since(seats, reader.position())], &[subscribed], Durability::Os)?;
+/// courses.append_when(&[Condition::none_since(seats, events.position())], &[subscribed], Durability::Os)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
     pub(crate) on: On,
 }
@@ -91,6 +91,18 @@ impl Condition {
     /// An event matches.
     pub fn some(query: Query) -> Self {
         Self { on: On::Some { query } }
+    }
+
+    /// Whether it is on the last event of a stream.
+    pub(crate) fn is_on_stream(&self) -> bool {
+        matches!(self.on, On::Stream { .. })
+    }
+}
+
+/// Keys, types and tags as text.
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Condition({self})")
     }
 }
 

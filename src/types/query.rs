@@ -16,7 +16,7 @@ use std::fmt;
 /// let decides = seats.or(subscriptions);
 /// # assert_eq!(decides.alternatives(), 2);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     alternatives: Vec<Alternative>,
 }
@@ -84,6 +84,13 @@ impl Query {
         let of_some = |one: &&Alternative| one.types.as_ref().is_none_or(|types| !types.is_empty());
         let of_some = self.alternatives.iter().filter(of_some);
         of_some.map(|one| (one.types.as_deref().unwrap_or_default(), one.tags.as_slice()))
+    }
+}
+
+/// Types and tags as text.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Query({self})")
     }
 }
 

@@ -217,4 +217,33 @@ fn what_was_erased_or_closed_while_a_look_backwards_went_on_is_not_handed_out() 
     store.close().unwrap();
     assert!(matches!(other.next(), Some(Err(Error::StoreClosed))));
     assert!(other.next().is_none(), "an error is the last item");
+/// The first of 500 was called the last one, and a key was a list of numbers.
+#[test]
+fn a_conflict_says_what_was_found_and_shows_keys_as_text() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let all = [event("1", "paid", &["x"]).key("alice"), event("2", "paid", &["x"]).key("alice")];
+    partition.append(&all, Durability::Os).unwrap();
+    let refused = |condition: Condition| {
+        let refused = partition.append_when(&[condition], &[Record::new()], Durability::Os).unwrap_err();
+        assert!(refused.is_conflict() && refused.asks_for_new_decision(), "{refused}");
+        (refused.to_string(), format!("{refused:?}"))
+    };
+    let (said, shown) = refused(Condition::none(Query::all()));
+    assert!(said.ends_with("there is one at offset 0") && shown.contains("anything"), "{said} {shown}");
+    let (said, shown) = refused(Condition::none(Query::of_type("paid").and_tag("x")));
+    assert!(said.ends_with("there is one at offset 1") && shown.contains("paid #x"), "{said} {shown}");
+    let (said, shown) = refused(Condition::stream("alice", Expected::NoStream));
+    assert!(said.ends_with("the last one is at offset 1"), "{said}");
+    assert!(shown.contains("stream \"alice\" was to have no event"), "{shown}");
+    let undecided = Error::Conflict {
+        partition: ("events", 0).into(),
+        condition: std::sync::Arc::new(Condition::none(Query::all())),
+        found: Some(1),
+        is_undecided: true,
+    };
+    assert!(!undecided.is_conflict() && undecided.asks_for_new_decision());
+    assert!(!Error::InvalidArgument { reason: String::new() }.asks_for_new_decision());
 }

@@ -8,6 +8,7 @@ mod active;
 mod answers;
 mod damage;
 mod damaged;
+mod deleted;
 mod following;
 mod given_up;
 mod guards;

@@ -55,9 +55,8 @@ impl ContentReader {
     }
 
     /// What it does where the records at its position were deleted.
-    pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
+    pub(crate) fn set_below_start(&mut self, below_start: BelowStart) {
         self.sight.reader.set_below_start(below_start);
-        self
     }
 
     /// What it does at the end of what is written.

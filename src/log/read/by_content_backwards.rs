@@ -112,7 +112,7 @@ impl ContentBackwards {
     }
 
     /// The same, where the record itself is of no interest.
-    pub(in crate::log) fn find(&mut self) -> Result<Option<LastFound>> {
+    pub(crate) fn find(&mut self) -> Result<Option<LastFound>> {
         let sighted = self.next()?;
         Ok(sighted.map(|sighted| LastFound { offset: sighted.offset, is_undecided: sighted.is_undecided }))
     }

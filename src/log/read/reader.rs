@@ -96,6 +96,8 @@ pub(crate) struct Reader {
     pub(super) visibility: Visibility,
     pub(super) on_damage: OnDamage,
     pub(super) below_start: BelowStart,
+    /// Offsets that it went on over, as they were deleted, since that was last asked for.
+    pub(super) deleted: u64,
     pub(super) isolation: Isolation,
     pub(super) undecided: Undecided,
     pub(super) at_end: AtEnd,
@@ -132,6 +134,7 @@ impl Reader {
             visibility,
             on_damage,
             below_start: BelowStart::Fail,
+            deleted: 0,
             isolation: Isolation::default(),
             undecided: Undecided::Stops,
             at_end: AtEnd::Waits,
@@ -182,6 +185,11 @@ impl Reader {
     pub(crate) fn below_start(mut self, below_start: BelowStart) -> Self {
         self.below_start = below_start;
         self
+    }
+
+    /// Offsets that it went on over, as they were deleted, since the last call.
+    pub(crate) fn take_deleted(&mut self) -> u64 {
+        std::mem::take(&mut self.deleted)
     }
 
     /// What it does at the end of what is written.

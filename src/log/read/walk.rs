@@ -133,6 +133,8 @@ impl Reader {
                 return Err(self.log.out_of_range(self.position));
             }
             self.rest = None;
+            let passed = self.list.start().saturating_sub(self.position);
+            self.deleted += u64::try_from(passed).unwrap_or(0);
             self.position = self.list.start();
         }
         if let Some(cursor) = self.cursor.take() {

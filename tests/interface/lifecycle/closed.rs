@@ -152,6 +152,7 @@ fn every_call_about_streams_is_refused_after_the_close() {
     answers.refused("select", partition.select(&Query::all(), ..));
     answers.refused("select_backwards", partition.select_backwards(&Query::of_type("paid")));
     answers.refused("Stream::read", stream.read(..));
+    answers.refused("Stream::events", stream.events(..));
     answers.refused("Stream::backwards", stream.backwards());
     answers.refused("Stream::last", stream.last());
     answers.refused("Stream::version", stream.version());
@@ -163,6 +164,7 @@ fn every_call_about_streams_is_refused_after_the_close() {
     answers.refused("Snapshots::read", snapshots.read("order-17").map(drop));
     answers.refused("Snapshots::store", snapshots.store("order-17", 0, b"2 apples"));
     answers.refused("Snapshots::prune", snapshots.prune("order-17"));
+    answers.refused("Snapshots::erase", snapshots.erase("order-17"));
     assert!(answers.0.is_empty(), "{:#?}", answers.0);
     store.close().expect("it returns what the first close has returned");
 }

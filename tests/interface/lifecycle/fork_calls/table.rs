@@ -202,6 +202,7 @@ const CONSUMERS: &[Call] = &[
     ("wake", |w| returns(|| w.consumer().waker().wake())),
     ("consumer close", |w| forked(w.consumer.take().expect("a consumer").close())),
     ("step", |w| forked(w.projection.step(Duration::from_secs(60), |_, _| Ok(())))),
+    ("step_together", |w| forked(w.projection.step_together(Duration::from_secs(60), |_, _| Ok(())))),
     ("projection lag", |w| forked(w.projection.lag())),
 ];
 
@@ -246,6 +247,7 @@ const QUEUES: &[Call] = &[
 
 const STREAMS: &[Call] = &[
     ("stream read", |w| forked(w.stream.read(..))),
+    ("stream events", |w| forked(w.stream.events(..))),
     ("backwards", |w| forked(w.stream.backwards())),
     ("backwards_below", |w| forked(w.stream.backwards_below(5))),
     ("last", |w| forked(w.stream.last())),
@@ -261,6 +263,7 @@ const STREAMS: &[Call] = &[
     ("snapshots load", |w| forked(w.snapshots.load("alice"))),
     ("snapshots read", |w| forked(w.snapshots.read("alice"))),
     ("snapshots prune", |w| forked(w.snapshots.prune("alice"))),
+    ("snapshots erase", |w| forked(w.snapshots.erase("alice"))),
 ];
 
 const GUESTS: &[Call] = &[
