@@ -191,32 +191,6 @@ fn a_look_ends_where_compaction_has_left_nothing_of_the_first_segments() {
     topic.append_to("other", Expected::NoStream, &[Record::new()]).unwrap();
 }
 
-/// Events of one batch are fetched together; what happens to them before their turn holds all the same.
-#[test]
-fn what_was_erased_or_closed_while_a_look_backwards_went_on_is_not_handed_out() {
-    let dir = fast_dir();
-    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
-    let topic = store.create_topic("events", indexed().segment_bytes(1 << 20)).unwrap();
-    let values: Vec<_> = (0..200).map(|number| number.to_string()).collect();
-    let events: Vec<_> =
-        values.iter().map(|value| event(value, "kind", &["all"]).key(["a", "b"][value.len() % 2])).collect();
-    let partition = topic.partition(0).unwrap();
-    partition.append(&events, Durability::Os).unwrap();
-    let mut stream = topic.stream("a").unwrap().backwards().unwrap();
-    let mut chosen = partition.select_backwards(&Query::tag("all")).unwrap();
-    for _ in 0..7 {
-        stream.next().unwrap().unwrap();
-        chosen.next().unwrap().unwrap();
-    }
-    topic.erase("a").unwrap();
-    let left: Vec<_> = chosen.by_ref().take(40).map(|event| event.unwrap()).collect();
-    assert!(left.len() == 40 && left.iter().all(|event| event.key.as_deref() == Some(b"b")), "{left:?}");
-    assert!(stream.next().is_none());
-    let mut other = topic.stream("b").unwrap().backwards().unwrap();
-    assert!(other.by_ref().take(9).all(|event| event.is_ok()));
-    store.close().unwrap();
-    assert!(matches!(other.next(), Some(Err(Error::StoreClosed))));
-    assert!(other.next().is_none(), "an error is the last item");
 /// The first of 500 was called the last one, and a key was a list of numbers.
 #[test]
 fn a_conflict_says_what_was_found_and_shows_keys_as_text() {
@@ -246,4 +220,32 @@ fn a_conflict_says_what_was_found_and_shows_keys_as_text() {
     };
     assert!(!undecided.is_conflict() && undecided.asks_for_new_decision());
     assert!(!Error::InvalidArgument { reason: String::new() }.asks_for_new_decision());
+}
+
+/// Events of one batch are fetched together; what happens to them before their turn holds all the same.
+#[test]
+fn what_was_erased_or_closed_while_a_look_backwards_went_on_is_not_handed_out() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed().segment_bytes(1 << 20)).unwrap();
+    let values: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+    let events: Vec<_> =
+        values.iter().map(|value| event(value, "kind", &["all"]).key(["a", "b"][value.len() % 2])).collect();
+    let partition = topic.partition(0).unwrap();
+    partition.append(&events, Durability::Os).unwrap();
+    let mut stream = topic.stream("a").unwrap().backwards().unwrap();
+    let mut chosen = partition.select_backwards(&Query::tag("all")).unwrap();
+    for _ in 0..7 {
+        stream.next().unwrap().unwrap();
+        chosen.next().unwrap().unwrap();
+    }
+    topic.erase("a").unwrap();
+    let left: Vec<_> = chosen.by_ref().take(40).map(|event| event.unwrap()).collect();
+    assert!(left.len() == 40 && left.iter().all(|event| event.key.as_deref() == Some(b"b")), "{left:?}");
+    assert!(stream.next().is_none());
+    let mut other = topic.stream("b").unwrap().backwards().unwrap();
+    assert!(other.by_ref().take(9).all(|event| event.is_ok()));
+    store.close().unwrap();
+    assert!(matches!(other.next(), Some(Err(Error::StoreClosed))));
+    assert!(other.next().is_none(), "an error is the last item");
 }
