@@ -1,5 +1,6 @@
 //! What becomes of the source while a mirror out goes on.
 
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use annals::{Durability, Error as StoreError, Record, Store, TopicConfig};
 use annals_mirror::{Error, Mirror, Settings};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, mirror, run};
 
 fn append(store: &Store, count: usize) {
     let value = vec![b'v'; 1000];
@@ -52,4 +53,39 @@ fn what_is_deleted_or_made_again_meanwhile() {
     append(&store, 110_000);
     let outcome = mirror.run(&stop);
     assert!(matches!(outcome, Err(Error::Diverged { .. })), "{outcome:?}");
+}
+
+/// The directory of the store that a child leaves without the ends of its transactions.
+const LEFT: &str = "ANNALS_MIRROR_LEFT";
+
+/// No test: a process that ends when its transaction is decided, and before its ends are in the log.
+#[test]
+fn child_that_leaves_a_transaction() {
+    let Ok(dir) = std::env::var(LEFT) else { return };
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let mut both = store.transaction("both").unwrap();
+    for partition in 0..2 {
+        both.send(Record::to("orders").partition(partition).value("both")).unwrap();
+    }
+    both.commit().unwrap();
+    // What a power cut may take back of it is in front of what is synced.
+    let first = store.topic("orders").unwrap().partition(0).unwrap();
+    first.append(&[Record::new().value("plain")], Durability::Disk).unwrap();
+    std::process::abort();
+}
+
+#[test]
+fn a_store_that_nobody_finishes_is_told_when_the_patience_is_over() {
+    let Some(broker) = Broker::start() else { return };
+    let (dir, servers) = (broker.dir.path().join("left"), broker.servers());
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "overtaken::child_that_leaves_a_transaction"]).env(LEFT, &dir);
+    assert!(!child.output().unwrap().status.success());
+    let words = ["--topic", "orders", "--once", "--patience", "3"];
+    let output = mirror("out", &dir, &servers, &words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("whose end is not written"), "{said}");
+    Store::open(&dir).unwrap().close().unwrap();
+    assert!(run(mirror("out", &dir, &servers, &words)).contains("records=3 "));
 }
