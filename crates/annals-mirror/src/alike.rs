@@ -107,6 +107,17 @@ pub(crate) fn differences(topic: &str, source: &Description, target: &Descriptio
     found
 }
 
+/// In what the cluster's topic that keeps maps is not as it has to be: one that is there may be another's work.
+pub(crate) fn differences_of_map(name: &str, there: &Description) -> Vec<String> {
+    let policy = there.value("cleanup.policy");
+    if policies(policy) == ["compact"] {
+        return Vec::new();
+    }
+    vec![format!(
+        "{name}: cleanup.policy is {policy} and must be compact: the mirror keeps there how far it is"
+    )]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +140,14 @@ mod tests {
         assert_eq!(found.len(), 6, "{found:#?}");
         assert_eq!(found[0], "orders: the number of partitions is 2 on the target and must be 3");
         assert!(found[5].contains("max.message.bytes is 1048588") && found[5].contains("at least 4194304"));
+    }
+
+    #[test]
+    fn a_map_that_would_lose_runs_is_told() {
+        let map = |policy: &str| ours(TopicConfig::new().set("cleanup.policy", policy));
+        assert_eq!(differences_of_map("map", &map("compact")), [""; 0]);
+        assert_eq!(differences_of_map("map", &map("delete")).len(), 1);
+        assert_eq!(differences_of_map("map", &map("compact,delete")).len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Calls to the cluster that are not records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use annals::{Offset, TopicPartition};
@@ -67,11 +67,11 @@ impl Cluster {
     }
 
     /// Those of the topics that are there.
-    pub(crate) fn describe(&self) -> Result<BTreeMap<String, Description>> {
+    pub(crate) fn describe(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Description>> {
         // Of all topics: asked for by name, one that is missing might be created.
         let metadata = self.admin.inner().fetch_metadata(None, PATIENCE);
         let metadata = metadata.map_err(Error::cluster("list of topics"))?;
-        let there = metadata.topics().iter().filter(|topic| self.settings.topics.contains(topic.name()));
+        let there = metadata.topics().iter().filter(|topic| names.contains(topic.name()));
         let counts: BTreeMap<_, _> =
             there.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect();
         let asked: Vec<_> = counts.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
@@ -136,18 +136,41 @@ impl Cluster {
 
     /// A consumer that reads committed records and commits nothing by itself.
     pub(crate) fn consumer(&self, group: &str) -> Result<BaseConsumer> {
+        self.consumer_of("read_committed", group)
+    }
+
+    /// One to which records count that no transaction has decided on yet.
+    pub(crate) fn consumer_of_all(&self, group: &str) -> Result<BaseConsumer> {
+        self.consumer_of("read_uncommitted", group)
+    }
+
+    fn consumer_of(&self, isolation: &str, group: &str) -> Result<BaseConsumer> {
         let config = self.settings.client_config(&[
             ("group.id", group),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("enable.partition.eof", "true"),
-            ("isolation.level", "read_committed"),
+            ("isolation.level", isolation),
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
             ("allow.auto.create.topics", "false"),
         ]);
         config.create().map_err(Error::cluster("consumer"))
     }
+}
+
+/// Where a partition of the cluster begins, and where what the consumer reads of it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+}
+
+/// Asks the cluster where a partition begins and ends, for as long as `timeout` says.
+pub(crate) fn ends(consumer: &BaseConsumer, place: &TopicPartition, timeout: Duration) -> Result<Ends> {
+    let found = consumer.fetch_watermarks(place.topic(), number(place.partition()), timeout);
+    let (start, end) = found.map_err(Error::cluster(format!("ends of {place}")))?;
+    Ok(Ends { start, end })
 }
 
 /// What the consumer's group has committed in the cluster, decided by no transaction that is still open.

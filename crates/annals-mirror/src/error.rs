@@ -68,6 +68,19 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// What is in the source is of a transaction that has no end in the log yet, and that a power cut may take back; nobody has written the end for
+    /// as long as the patience lasts.
+    #[error(
+        "{partition}: what is at offsets {position} to {end} is of a transaction whose end is not written; a process that opens the store to write does that"
+    )]
+    Uncertain {
+        /// Of the source.
+        partition: TopicPartition,
+        /// Where the mirror stands.
+        position: Offset,
+        /// What it was to reach.
+        end: Offset,
+    },
     /// A record cannot be carried over as it is.
     #[error("{partition}@{offset} cannot be mirrored: {reason}")]
     Refused {
@@ -105,6 +118,24 @@ impl Error {
                 return Self::Fenced { topic: topic.to_owned(), source };
             }
             Self::Cluster { doing: format!("{topic}: {doing}"), source }
+        }
+    }
+
+    /// Of a record that the store does not take.
+    pub(crate) fn of_record(partition: TopicPartition, offset: Offset) -> impl FnOnce(annals::Error) -> Self {
+        move |error| {
+            let reason = match &error {
+                annals::Error::RecordTooLarge { setting, .. } => {
+                    format!(
+                        "{error}: the cluster counts a batch as it is stored, the store one record as it is; a larger {setting} of the store's topic takes it in"
+                    )
+                }
+                annals::Error::InvalidTimestamp { .. }
+                | annals::Error::KeyRequired { .. }
+                | annals::Error::InvalidArgument { .. } => error.to_string(),
+                _ => return error.into(),
+            };
+            Self::Refused { partition, offset, reason }
         }
     }
 

@@ -1,20 +1,24 @@
 //! From a cluster into a store.
 
+mod fetched;
+mod lag;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use annals::{CleanupPolicy, Offset, Partition, Record, Store, TopicConfig, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 
-use crate::cluster::{self, Cluster, PATIENCE, number};
+use self::fetched::Fetched;
+use self::lag::Lag;
+use crate::cluster::{self, Cluster, Ends, PATIENCE, number};
 use crate::error::{Error, Result};
 use crate::groups::Groups;
 use crate::mirror::{Context, places};
-use crate::offset_map::{self, OffsetMap, Runs};
+use crate::offset_map::{self, Noted, OffsetMap, Runs};
 use crate::settings::Settings;
 
 /// The topic of the store that has the way of the offsets, and with it how far the store has each partition.
@@ -23,6 +27,10 @@ pub(crate) const MAP: &str = "annals.mirror";
 const IDLE: Duration = Duration::from_millis(100);
 /// How long a step that has records waits for more.
 const LINGER: Duration = Duration::from_millis(50);
+/// How often it is looked whether steps of others have ended.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long the cluster may take to say where a partition ends while records could be carried.
+const GLANCE: Duration = Duration::from_secs(1);
 /// How often a step is tried again when its partitions have ended elsewhere than expected.
 const MOST_TRIES: u32 = 100;
 
@@ -69,21 +77,12 @@ struct Session<'a> {
     ends: Vec<Offset>,
     /// Partitions that were read to their end, wherever that was.
     at_end: BTreeSet<i32>,
+    lag: Lag,
     _running: Running,
 }
 
-/// A record of the cluster.
-struct Fetched {
-    partition: u32,
-    source: Offset,
-    timestamp: i64,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
 impl Inbound {
-    pub(crate) fn new(cluster: Cluster, store: &Store, _: &Settings) -> Result<Self> {
+    pub(crate) fn new(cluster: Cluster, store: &Store) -> Result<Self> {
         store.ensure_topic(MAP, TopicConfig::new().cleanup_policy(CleanupPolicy::Compact))?;
         let cluster_id = cluster.id()?;
         Ok(Self { cluster, cluster_id, store: store.clone() })
@@ -94,7 +93,7 @@ impl Inbound {
     }
 
     pub(crate) fn session(&self, name: &str, context: &Context<'_>) -> Result<()> {
-        let mut session = self.begin(name, context.settings)?;
+        let mut session = self.begin(name, context)?;
         let mut groups = Groups::new(&context.settings.groups);
         while !context.is_stopped() {
             session.step(context)?;
@@ -110,16 +109,16 @@ impl Inbound {
         Ok(())
     }
 
-    fn begin<'a>(&'a self, name: &'a str, settings: &Settings) -> Result<Session<'a>> {
+    fn begin<'a>(&'a self, name: &'a str, context: &Context<'_>) -> Result<Session<'a>> {
+        let settings = context.settings;
         let running = Running::begin(&self.store, name)?;
         let topic = self.store.topic(name)?;
         let places = places(name, topic.partition_count());
-        let maps = self.load_maps(name, topic.id())?;
+        let maps = load_maps(&self.store, (&self.prefix(), name, topic.id()), &|| context.is_stopped())?;
         let consumer = self.cluster.consumer("annals-mirror")?;
         let (mut from, mut ends) = (Vec::new(), Vec::new());
         for place in &places {
-            let bounds = consumer.fetch_watermarks(name, number(place.partition()), PATIENCE);
-            let (start, end) = bounds.map_err(Error::cluster(format!("ends of {place}")))?;
+            let Ends { start, end } = cluster::ends(&consumer, place, PATIENCE)?;
             let position = maps.get(place).and_then(OffsetMap::position);
             let partition = place.clone();
             if let Some(position) = position.filter(|position| *position > end) {
@@ -144,31 +143,40 @@ impl Inbound {
             partitions,
             consumer,
             maps,
+            lag: Lag::new(ends.clone()),
             ends,
             at_end,
             _running: running,
         })
     }
+}
 
-    /// What earlier sessions have noted, which is also where they ended.
-    fn load_maps(&self, name: &str, topic_id: u128) -> Result<BTreeMap<TopicPartition, OffsetMap>> {
-        let mut maps: BTreeMap<TopicPartition, OffsetMap> = BTreeMap::new();
-        let mut reader = self.store.topic(MAP)?.partition(0)?.read(..)?;
-        loop {
-            let records = reader.fetch()?;
-            if records.is_empty() {
-                return Ok(maps);
-            }
-            for record in &records {
-                let key = record.key().unwrap_or_default();
-                if let Some((partition, source)) = offset_map::parse_key(&self.prefix(), name, key) {
-                    let run =
-                        record.value().and_then(|value| offset_map::parse_value(source, value, topic_id));
-                    maps.entry(TopicPartition::new(name, partition)).or_default().replay(source, run);
-                }
-            }
+/// What earlier sessions have noted, which is also where they ended: all of it, or records would come twice.
+fn load_maps(
+    store: &Store,
+    (prefix, name, topic_id): (&str, &str, u128),
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<BTreeMap<TopicPartition, OffsetMap>> {
+    let partition = store.topic(MAP)?.partition(0)?;
+    // All topics share it: a step of another one may lie in front of the last of this one, not decided yet. A reader ends there.
+    let (end, began) = (partition.end(), Instant::now());
+    while partition.stable() < end {
+        if is_stopped() || began.elapsed() > PATIENCE {
+            let source = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+            return Err(Error::cluster(format!("waiting for steps of other topics in {MAP}"))(source));
+        }
+        std::thread::sleep(LOOK);
+    }
+    let mut noted: BTreeMap<TopicPartition, Noted> = BTreeMap::new();
+    for record in partition.read(..)? {
+        let record = record?;
+        let key = record.key.as_deref().unwrap_or_default();
+        if let Some((partition, source)) = offset_map::parse_key(prefix, name, key) {
+            let place = TopicPartition::new(name, partition);
+            noted.entry(place).or_default().replay(source, record.value.as_deref(), topic_id);
         }
     }
+    Ok(noted.into_iter().map(|(place, noted)| (place, noted.map)).collect())
 }
 
 impl Session<'_> {
@@ -181,13 +189,15 @@ impl Session<'_> {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    let record = self.read(&message)?;
+                    let record = Fetched::of(&message)?;
+                    self.lag.note_record(message.partition());
                     bytes += record.bytes();
                     fetched.push(record);
                     began.get_or_insert_with(Instant::now);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.at_end.insert(partition);
+                    self.lag.note_at_end(partition);
                     if self.at_end.len() == self.places.len() {
                         break;
                     }
@@ -211,34 +221,6 @@ impl Session<'_> {
             figures.bytes += bytes as u64;
         });
         Ok(())
-    }
-
-    fn read(&self, message: &BorrowedMessage<'_>) -> Result<Fetched> {
-        let partition = u32::try_from(message.partition()).unwrap_or(0);
-        let source = message.offset();
-        let mut headers = Vec::new();
-        if let Some(found) = message.headers() {
-            // The client takes a name for UTF-8 and panics where it is not.
-            let read = catch_unwind(AssertUnwindSafe(|| {
-                let header = |header: rdkafka::message::Header<'_, &[u8]>| {
-                    (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
-                };
-                found.iter().map(header).collect()
-            }));
-            headers = read.map_err(|_| Error::Refused {
-                partition: TopicPartition::new(self.name, partition),
-                offset: source,
-                reason: "the name of a header is not UTF-8".to_owned(),
-            })?;
-        }
-        Ok(Fetched {
-            partition,
-            source,
-            timestamp: message.timestamp().to_millis().unwrap_or(annals::NO_TIMESTAMP),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            headers,
-        })
     }
 
     /// The records and where they stand, together.
@@ -276,7 +258,8 @@ impl Session<'_> {
             });
             runs.entry(record.partition).or_default().push(record.source, *target);
             *target += 1;
-            transaction.send(record.to_record(self.name))?;
+            let place = partition.topic_partition().clone();
+            transaction.send(record.to_record(self.name)).map_err(Error::of_record(place, record.source))?;
         }
         let mut all = Vec::new();
         for (partition, runs) in &runs {
@@ -321,13 +304,15 @@ impl Session<'_> {
         self.mirrored().values().zip(&self.ends).all(|(position, end)| position >= end)
     }
 
-    fn note_lag(&self, context: &Context<'_>) {
-        let mirrored = self.mirrored();
-        let lag = mirrored
-            .values()
-            .zip(&self.ends)
-            .map(|(position, end)| u64::try_from(end - position).unwrap_or(0));
-        let lag = lag.sum();
+    fn note_lag(&mut self, context: &Context<'_>) {
+        if self.lag.is_due() {
+            for place in &self.places {
+                // A cluster that does not say it just now is asked again at the next look.
+                let Ok(found) = cluster::ends(&self.consumer, place, GLANCE) else { break };
+                self.lag.note_end(number(place.partition()), found.end);
+            }
+        }
+        let lag = self.lag.of(self.places.iter().map(|place| self.position(place)));
         context.board.note(self.name, |figures| figures.lag = lag);
     }
 
@@ -363,39 +348,15 @@ impl Session<'_> {
 }
 
 /// What the client gets over by itself.
-const PASSING: &[rdkafka::error::RDKafkaErrorCode] = &[
-    rdkafka::error::RDKafkaErrorCode::BrokerTransportFailure,
-    rdkafka::error::RDKafkaErrorCode::AllBrokersDown,
-    rdkafka::error::RDKafkaErrorCode::Resolve,
-    rdkafka::error::RDKafkaErrorCode::OperationTimedOut,
-    rdkafka::error::RDKafkaErrorCode::RequestTimedOut,
-    rdkafka::error::RDKafkaErrorCode::NotLeaderForPartition,
-    rdkafka::error::RDKafkaErrorCode::LeaderNotAvailable,
+const PASSING: &[RDKafkaErrorCode] = &[
+    RDKafkaErrorCode::BrokerTransportFailure,
+    RDKafkaErrorCode::AllBrokersDown,
+    RDKafkaErrorCode::Resolve,
+    RDKafkaErrorCode::OperationTimedOut,
+    RDKafkaErrorCode::RequestTimedOut,
+    RDKafkaErrorCode::NotLeaderForPartition,
+    RDKafkaErrorCode::LeaderNotAvailable,
 ];
 
-impl Fetched {
-    fn bytes(&self) -> usize {
-        let header =
-            |(key, value): &(String, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
-        self.key.as_ref().map_or(0, Vec::len)
-            + self.value.as_ref().map_or(0, Vec::len)
-            + self.headers.iter().map(header).sum::<usize>()
-    }
-
-    fn to_record<'a>(&'a self, topic: &'a str) -> Record<'a> {
-        let mut record = Record::to(topic).partition(self.partition).timestamp(self.timestamp);
-        if let Some(key) = &self.key {
-            record = record.key(key);
-        }
-        if let Some(value) = &self.value {
-            record = record.value(value);
-        }
-        for (key, value) in &self.headers {
-            record = match value {
-                Some(value) => record.header(key, value),
-                None => record.null_header(key),
-            };
-        }
-        record
-    }
-}
+#[cfg(test)]
+mod tests;

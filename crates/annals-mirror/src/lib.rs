@@ -25,6 +25,7 @@ mod outbound;
 mod remote;
 mod settings;
 mod source;
+mod standing;
 
 pub use error::{Error, Result};
 pub use figures::{Figures, TopicFigures};

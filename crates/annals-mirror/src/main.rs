@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 use annals::{Durability, Store, StoreReader};
@@ -166,26 +167,40 @@ fn open(path: &Path) -> annals::Result<Source> {
 
 /// Runs it and says each second how far it is.
 fn follow(mirror: &Mirror, stop: &AtomicBool, is_quiet: bool) -> annals_mirror::Result<()> {
-    let is_over = AtomicBool::new(false);
-    let outcome = std::thread::scope(|scope| {
-        let teller = scope.spawn(|| {
-            let mut told = Figures::default();
-            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                std::thread::park_timeout(Duration::from_secs(1));
-                let now = mirror.figures();
-                if !is_quiet && now != told {
-                    tell(&now);
-                }
-                told = now;
-            }
-        });
-        let outcome = mirror.run(stop);
-        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        teller.thread().unpark();
-        outcome
-    });
+    let mut told = Figures::default();
+    let tell_new = move || {
+        let now = mirror.figures();
+        if !is_quiet && now != told {
+            tell(&now);
+        }
+        told = now;
+    };
+    let outcome = beside(tell_new, || mirror.run(stop));
     tell_all(&mirror.figures());
     outcome.map(drop)
+}
+
+/// Does `work`, and `each_second` beside it until it ends, were it by a panic.
+fn beside<T>(each_second: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+    struct Over<'a>(&'a AtomicBool, Thread);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+            self.1.unpark();
+        }
+    }
+    let mut each_second = each_second;
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let teller = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_secs(1));
+                each_second();
+            }
+        });
+        let _over = Over(&is_over, teller.thread().clone());
+        work()
+    })
 }
 
 fn tell(figures: &Figures) {
@@ -205,5 +220,17 @@ fn tell_all(figures: &Figures) {
             "{topic} records={} bytes={} steps={} lag={} restarts={} translated={}",
             one.records, one.bytes, one.steps, one.lag, one.restarts, one.translated
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_panics_ends_the_command() {
+        let outcome = std::panic::catch_unwind(|| beside(|| {}, || panic!("as planned")));
+        assert!(outcome.is_err());
+        assert_eq!(beside(|| {}, || 7), 7);
     }
 }

@@ -1,13 +1,13 @@
 //! A mirror: its topics, checked, and a worker for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use annals::{Store, TopicPartition};
+use annals::{Store, Topic, TopicPartition};
 
-use crate::alike::{Description, differences};
+use crate::alike::{Description, differences, differences_of_map};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::figures::{Board, Figures};
@@ -78,7 +78,9 @@ impl Mirror {
         check(&settings)?;
         let cluster = Cluster::connect(&settings)?;
         let (mut topics, mut found) = (BTreeMap::new(), Vec::new());
-        let there = cluster.describe()?;
+        let map = Outbound::name(&source);
+        let there = cluster.describe(&with(&settings.topics, &map))?;
+        found.extend(there.get(&map).into_iter().flat_map(|there| differences_of_map(&map, there)));
         for name in &settings.topics {
             let topic = source.topic(name)?;
             let ours = Description::of_ours(topic.partitions, &topic.config);
@@ -96,7 +98,7 @@ impl Mirror {
             cluster.create(name, topic.partitions, &ours.for_cluster())?;
         }
         let topics = topics.into_iter().map(|(name, (topic, _))| (name, topic)).collect();
-        let way = Way::Out(Outbound::new(cluster, source, topics, &settings)?);
+        let way = Way::Out(Outbound::new(cluster, source, topics)?);
         Ok(Self { settings, board: Arc::default(), way })
     }
 
@@ -111,19 +113,16 @@ impl Mirror {
     fn begin_into(settings: Settings, store: &Store) -> Result<Self> {
         check(&settings)?;
         let cluster = Cluster::connect(&settings)?;
-        let theirs = cluster.describe()?;
-        let mut found = Vec::new();
+        let theirs = cluster.describe(&settings.topics)?;
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
         for name in &settings.topics {
             let Some(theirs) = theirs.get(name) else {
                 found.push(format!("{name}: the cluster has no such topic"));
                 continue;
             };
             match store.topic(name) {
-                Ok(topic) => {
-                    let ours = Description::of_ours(topic.partition_count(), &topic.config());
-                    found.extend(differences(name, theirs, &ours));
-                }
-                Err(annals::Error::UnknownTopic { .. }) if settings.creates => {}
+                Ok(ours) => found.extend(differences(name, theirs, &of_topic(&ours))),
+                Err(annals::Error::UnknownTopic { .. }) if settings.creates => missing.push((name, theirs)),
                 Err(error @ annals::Error::UnknownTopic { .. }) => found.push(format!("{name}: {error}")),
                 Err(error) => return Err(error.into()),
             }
@@ -131,10 +130,13 @@ impl Mirror {
         if !found.is_empty() {
             return Err(Error::Differences(found));
         }
-        for (name, theirs) in &theirs {
-            store.ensure_topic(name, theirs.for_store())?;
+        for (name, theirs) in missing {
+            found.extend(create(store, name, theirs)?);
         }
-        let way = Way::In(Inbound::new(cluster, store, &settings)?);
+        if !found.is_empty() {
+            return Err(Error::Differences(found));
+        }
+        let way = Way::In(Inbound::new(cluster, store)?);
         Ok(Self { settings, board: Arc::default(), way })
     }
 
@@ -146,7 +148,14 @@ impl Mirror {
         let context = Context { settings: &self.settings, board: &self.board, stop };
         let outcomes: Vec<_> = std::thread::scope(|scope| {
             let topics = self.settings.topics.iter();
-            let workers: Vec<_> = topics.map(|topic| scope.spawn(|| self.work(topic, &context))).collect();
+            let context = &context;
+            let worker = |topic| {
+                move || {
+                    let _panics = Panics { board: &self.board, topic };
+                    self.work(topic, context)
+                }
+            };
+            let workers: Vec<_> = topics.map(|topic| scope.spawn(worker(topic))).collect();
             workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         for outcome in outcomes {
@@ -198,6 +207,39 @@ impl Mirror {
     }
 }
 
+/// Tells of a worker that panics: the others go on, and its panic goes on when they have ended.
+struct Panics<'a> {
+    board: &'a Board,
+    topic: &'a str,
+}
+
+impl Drop for Panics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.board.note(self.topic, |figures| figures.failure = Some("its worker panicked".to_owned()));
+        }
+    }
+}
+
+fn of_topic(topic: &Topic) -> Description {
+    Description::of_ours(topic.partition_count(), &topic.config())
+}
+
+/// Creates a topic of the store that was missing; in what it does not fit, where another was faster.
+fn create(store: &Store, name: &str, theirs: &Description) -> Result<Vec<String>> {
+    match store.create_topic(name, theirs.for_store()) {
+        Ok(_) => Ok(Vec::new()),
+        Err(annals::Error::TopicExists { .. }) => {
+            Ok(differences(name, theirs, &of_topic(&store.topic(name)?)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn with(names: &BTreeSet<String>, one: &str) -> BTreeSet<String> {
+    names.iter().cloned().chain([one.to_owned()]).collect()
+}
+
 /// Tries again what may pass.
 fn patiently<T>(settings: &Settings, begin: impl Fn() -> Result<T>) -> Result<T> {
     let patience = settings.effective_patience().min(BEGINNING);
@@ -232,4 +274,41 @@ fn check(settings: &Settings) -> Result<()> {
 /// All partitions of a topic.
 pub(crate) fn places(topic: &str, partitions: u32) -> Vec<TopicPartition> {
     (0..partitions).map(|number| TopicPartition::new(topic, number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use annals::TopicConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_is_told_while_others_go_on() {
+        let board = Board::default();
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let _panics = Panics { board: &board, topic: "orders" };
+                panic!("as planned");
+            });
+            assert!(worker.join().is_err());
+        });
+        assert_eq!(board.now().topics["orders"].failure.as_deref(), Some("its worker panicked"));
+        drop(Panics { board: &board, topic: "prices" });
+        assert!(!board.now().topics.contains_key("prices"));
+    }
+
+    #[test]
+    fn a_topic_that_another_has_made_first_is_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut theirs = of_topic(&store.create_topic("theirs", TopicConfig::new().partitions(2)).unwrap());
+        theirs.given.insert("retention.ms".to_owned(), "1000".to_owned());
+        assert_eq!(create(&store, "orders", &theirs).unwrap(), [""; 0]);
+        assert_eq!(store.topic("orders").unwrap().config().get("retention.ms"), "1000");
+        // Settings that are not compared may differ by now; the number of partitions may not.
+        theirs.given.insert("retention.ms".to_owned(), "2000".to_owned());
+        assert_eq!(create(&store, "orders", &theirs).unwrap(), [""; 0]);
+        theirs.partitions = 3;
+        assert_eq!(create(&store, "orders", &theirs).unwrap().len(), 1);
+    }
 }

@@ -9,7 +9,8 @@ const MOST_RUNS: usize = 4096;
 /// Runs that a step adds at most.
 const MOST_RUNS_A_STEP: usize = 64;
 
-/// A stretch of the source and where it went. It begins and ends with a record on both sides.
+/// A stretch of the source and where it went. It begins and ends with a record on both sides, but for a coarse one, which may be all that is known
+/// of a stretch.
 ///
 /// ```
 /// use annals_mirror::Run;
@@ -104,10 +105,25 @@ pub(crate) struct Changes {
     pub(crate) removed: Vec<Offset>,
 }
 
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+}
+
 impl OffsetMap {
     /// The offset behind the last record that is mirrored.
     pub fn position(&self) -> Option<Offset> {
         self.runs.last_key_value().map(|(_, last)| last.source_next)
+    }
+
+    pub(crate) fn last(&self) -> Option<&Run> {
+        self.runs.last_key_value().map(|(_, last)| last)
+    }
+
+    /// Where its runs begin in the source.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Offset> {
+        self.runs.keys().copied()
     }
 
     /// How many runs it has.
@@ -168,12 +184,24 @@ impl OffsetMap {
             self.runs.remove(source);
         }
     }
+}
 
-    /// Takes over a record of the topic that keeps it; `None` is a run that was removed.
-    pub(crate) fn replay(&mut self, source: Offset, run: Option<Run>) {
-        match run {
-            Some(run) => _ = self.runs.insert(source, run),
-            None => _ = self.runs.remove(&source),
+/// What the topic that keeps maps has of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Noted {
+    pub(crate) map: OffsetMap,
+    /// Of another topic of that name, which is gone.
+    pub(crate) others: OffsetMap,
+}
+
+impl Noted {
+    /// Takes over a record of that topic; one without a value is a run that was removed.
+    pub(crate) fn replay(&mut self, source: Offset, value: Option<&[u8]>, topic_id: u128) {
+        self.map.runs.remove(&source);
+        self.others.runs.remove(&source);
+        if let Some((run, id)) = value.and_then(|value| parse_value(source, value)) {
+            let map = if id == topic_id { &mut self.map } else { &mut self.others };
+            map.runs.insert(source, run);
         }
     }
 }
@@ -197,14 +225,14 @@ pub(crate) fn parse_key(prefix: &str, topic: &str, key: &[u8]) -> Option<(u32, O
     Some((partition.parse().ok()?, source.parse().ok()?))
 }
 
-/// A run, where the value is of that topic of the store.
-pub(crate) fn parse_value(source: Offset, value: &[u8], topic_id: u128) -> Option<Run> {
+/// A run, and which topic of the store it is of.
+pub(crate) fn parse_value(source: Offset, value: &[u8]) -> Option<(Run, u128)> {
     let mut words = std::str::from_utf8(value).ok()?.split(' ');
     let mut number = || words.next()?.parse::<Offset>().ok();
     let (source_next, target, target_next) = (number()?, number()?, number()?);
-    let is_ours = u128::from_str_radix(words.next()?, 16) == Ok(topic_id);
+    let id = u128::from_str_radix(words.next()?, 16).ok()?;
     let is_coarse = words.next() == Some("coarse");
-    is_ours.then_some(Run { source, source_next, target, target_next, is_coarse })
+    Some((Run { source, source_next, target, target_next, is_coarse }, id))
 }
 
 #[cfg(test)]
@@ -253,7 +281,7 @@ mod tests {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             i64::from(random >> 62 == 0)
         };
-        let (mut map, mut stored) = (OffsetMap::default(), OffsetMap::default());
+        let (mut map, mut stored) = (OffsetMap::default(), Noted::default());
         let (mut source, mut target) = (0, 0);
         let mut pairs = Vec::new();
         for _ in 0..400 {
@@ -267,12 +295,12 @@ mod tests {
             let changes = map.with(&runs);
             map.apply(&changes);
             for (source, run) in &changes.set {
-                stored.replay(*source, parse_value(*source, value(run, 7).as_bytes(), 7));
+                stored.replay(*source, Some(value(run, 7).as_bytes()), 7);
             }
-            changes.removed.iter().for_each(|source| stored.replay(*source, None));
+            changes.removed.iter().for_each(|source| stored.replay(*source, None, 7));
             assert!(map.runs() <= MOST_RUNS);
         }
-        assert_eq!(map, stored);
+        assert_eq!(stored, Noted { map: map.clone(), others: OffsetMap::default() });
         let (mut exact, mut at) = (0, 0);
         for offset in 0..=pairs[pairs.len() - 1].0 {
             while pairs[at].0 < offset {
@@ -302,9 +330,20 @@ mod tests {
         assert_eq!(parse_key("", "orders", text.as_bytes()), None);
         let text = value(&run, 255);
         assert_eq!(text, "9 1 5 000000000000000000000000000000ff");
-        assert_eq!(parse_value(5, text.as_bytes(), 255), Some(run));
-        assert_eq!(parse_value(5, text.as_bytes(), 254), None, "another topic of that name");
+        assert_eq!(parse_value(5, text.as_bytes()), Some((run, 255)));
         let coarse = Run { is_coarse: true, ..run };
-        assert_eq!(parse_value(5, value(&coarse, 255).as_bytes(), 255), Some(coarse));
+        assert_eq!(parse_value(5, value(&coarse, 255).as_bytes()), Some((coarse, 255)));
+    }
+
+    #[test]
+    fn runs_of_another_topic_of_that_name_are_kept_apart() {
+        let run = Run::of_one(5, 1);
+        let mut noted = Noted::default();
+        noted.replay(5, Some(value(&run, 1).as_bytes()), 2);
+        assert_eq!((noted.map.position(), noted.others.position()), (None, Some(6)));
+        noted.replay(5, Some(value(&run, 2).as_bytes()), 2);
+        assert_eq!((noted.map.position(), noted.others.position()), (Some(6), None));
+        noted.replay(5, None, 2);
+        assert_eq!(noted, Noted::default());
     }
 }

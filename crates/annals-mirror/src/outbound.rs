@@ -1,24 +1,27 @@
 //! From a store to a cluster.
 
+mod beginning;
+mod deliveries;
+mod standstill;
+
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use annals::{Consumer, Offset, RecordRef, StartFrom, TopicPartition};
-use rdkafka::ClientContext;
+use annals::{Consumer, Offset, RecordRef, Records, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::alike::Description;
+use self::deliveries::Deliveries;
+use self::standstill::Standstill;
 use crate::cluster::{self, Cluster, PATIENCE, number};
 use crate::error::{Error, Result};
 use crate::groups::Groups;
-use crate::mirror::{Context, places};
-use crate::offset_map::{self, OffsetMap, Runs};
-use crate::settings::Settings;
+use crate::mirror::Context;
+use crate::offset_map::{self, Changes, OffsetMap};
 use crate::source::{Source, SourceTopic};
+use crate::standing::id_text;
 
 /// How long a look waits for records where there are none.
 const IDLE: Duration = Duration::from_millis(100);
@@ -30,39 +33,8 @@ pub(crate) struct Outbound {
     cluster: Cluster,
     source: Source,
     topics: BTreeMap<String, SourceTopic>,
-    /// The group whose offsets say how far the cluster has it, and the topic that has the way of the offsets.
+    /// See [`name`](Self::name).
     name: String,
-}
-
-/// What became of the records that were produced.
-#[derive(Default)]
-struct Deliveries {
-    keeps_runs: bool,
-    runs: Mutex<BTreeMap<u32, Runs>>,
-    failure: Mutex<Option<(KafkaError, i32, Offset)>>,
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    /// The offset in the source.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, source: usize) {
-        let source = Offset::try_from(source).unwrap_or(Offset::MAX);
-        match result {
-            Ok(message) => {
-                if let (true, Ok(partition)) = (self.keeps_runs, u32::try_from(message.partition())) {
-                    let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-                    runs.entry(partition).or_default().push(source, message.offset());
-                }
-            }
-            Err((error, message)) => {
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert((error.clone(), message.partition(), source));
-            }
-        }
-    }
 }
 
 /// From the fence to the first failure.
@@ -90,14 +62,16 @@ impl Outbound {
         cluster: Cluster,
         source: Source,
         topics: BTreeMap<String, SourceTopic>,
-        settings: &Settings,
     ) -> Result<Self> {
-        let name = format!("annals-mirror-{:032x}", source.id());
-        if !settings.groups.is_empty() {
-            let compacted = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
-            cluster.create(&name, 1, &compacted)?;
-        }
+        let name = Self::name(&source);
+        let compacted = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+        cluster.create(&name, 1, &compacted)?;
         Ok(Self { cluster, source, topics, name })
+    }
+
+    /// The group whose offsets say how far the cluster has it, and the topic that has the way of the offsets.
+    pub(crate) fn name(source: &Source) -> String {
+        format!("annals-mirror-{:032x}", source.id())
     }
 
     pub(crate) fn session(&self, name: &str, context: &Context<'_>) -> Result<()> {
@@ -105,10 +79,18 @@ impl Outbound {
         let mut session = self.begin((name, topic), context)?;
         let ends = if context.settings.is_once { Some(self.ends(name)?) } else { None };
         let mut groups = Groups::new(&context.settings.groups);
+        let mut standstill = Standstill::default();
         while !context.is_stopped() {
             session.step(context)?;
             session.note_lag(context)?;
             let is_done = ends.as_ref().is_some_and(|ends| session.has_reached(ends));
+            if let Some(ends) = &ends
+                && !is_done
+                && standstill.lasts(session.positions()?, Instant::now())
+                    > context.settings.effective_patience()
+            {
+                return Err(session.uncertain(ends)?);
+            }
             if is_done || groups.are_due() {
                 session.translate_groups(&mut groups, context)?;
             }
@@ -124,86 +106,6 @@ impl Outbound {
         self.source.make_durable(name)?;
         Ok(self.source.bounds(name)?.iter().map(|bounds| bounds.stable.min(bounds.durable)).collect())
     }
-
-    fn begin<'a>(
-        &'a self,
-        (name, topic): (&'a str, &'a SourceTopic),
-        context: &Context<'_>,
-    ) -> Result<Session<'a>> {
-        let settings = context.settings;
-        let id = format!("annals-{:032x}-{name}", self.source.id());
-        let largest = Description::of_ours(topic.partitions, &topic.config);
-        let largest = largest.values.get("max.message.bytes").cloned().unwrap_or_default();
-        let config = settings.client_config(&[
-            ("transactional.id", &id),
-            ("enable.idempotence", "true"),
-            ("message.max.bytes", &largest),
-            ("linger.ms", "5"),
-            ("queue.buffering.max.messages", "100000"),
-            ("allow.auto.create.topics", "false"),
-        ]);
-        let deliveries = Deliveries { keeps_runs: !settings.groups.is_empty(), ..Deliveries::default() };
-        let producer: BaseProducer<Deliveries> =
-            config.create_with_context(deliveries).map_err(Error::cluster("producer"))?;
-        // From here on no older mirror of this topic can commit.
-        producer.init_transactions(PATIENCE).map_err(Error::of_producer(name, "fencing older mirrors"))?;
-        let group = self.cluster.consumer(&self.name)?;
-        let places = places(name, topic.partitions);
-        let positions = self.positions(&group, (topic, &places), settings)?;
-        let reader = self.source.consumer_builder().read_durable_only().start_from(StartFrom::Fail);
-        let mut reader = reader.max_poll_records(10_000).build()?;
-        reader.assign(places.clone())?;
-        for (place, position) in places.iter().zip(positions) {
-            reader.seek(place.clone(), position)?;
-        }
-        let mut session =
-            Session { outbound: self, topic, name, places, producer, group, reader, maps: BTreeMap::new() };
-        if !settings.groups.is_empty() {
-            session.maps = session.load_maps()?;
-        }
-        Ok(session)
-    }
-
-    /// Where each partition goes on.
-    fn positions(
-        &self,
-        group: &BaseConsumer,
-        (topic, places): (&SourceTopic, &[TopicPartition]),
-        settings: &Settings,
-    ) -> Result<Vec<Offset>> {
-        let committed = cluster::committed(group, places)?;
-        let mut positions = Vec::new();
-        for (place, bounds) in
-            places.iter().zip(self.source.bounds(places.first().map_or("", |one| one.topic()))?)
-        {
-            let Some(commit) = committed.get(place) else {
-                positions.push(bounds.start);
-                continue;
-            };
-            let position = commit.offset;
-            let diverged = |reason: String| Error::Diverged { partition: place.clone(), position, reason };
-            if commit.metadata != id_text(topic.id) {
-                return Err(diverged(format!(
-                    "which was an offset of another topic of that name: {:?} and not {:?}",
-                    commit.metadata,
-                    id_text(topic.id)
-                )));
-            }
-            if position > bounds.stable {
-                return Err(diverged(format!("and the store's records end at {}", bounds.stable)));
-            }
-            if position < bounds.start && !settings.skips_deleted {
-                let (partition, start) = (place.clone(), bounds.start);
-                return Err(Error::Deleted { partition, position, start });
-            }
-            positions.push(position.max(bounds.start));
-        }
-        Ok(positions)
-    }
-}
-
-fn id_text(id: u128) -> String {
-    format!("{id:032x}")
 }
 
 impl Session<'_> {
@@ -213,12 +115,7 @@ impl Session<'_> {
         let mut began = None;
         loop {
             let wait = began.map_or(IDLE, |began: Instant| LINGER.saturating_sub(began.elapsed()));
-            let records = match self.reader.poll(wait) {
-                Err(annals::Error::OffsetOutOfRange { partition, requested, start, .. }) => {
-                    return Err(Error::Deleted { partition, position: requested, start });
-                }
-                other => other?,
-            };
+            let records = self.poll(wait, context)?;
             if records.is_empty() {
                 break;
             }
@@ -238,7 +135,7 @@ impl Session<'_> {
         if began.is_none() {
             return Ok(());
         }
-        self.commit()?;
+        self.commit(Vec::new())?;
         context.board.note(self.name, |figures| {
             figures.steps += 1;
             figures.records += step.records;
@@ -247,9 +144,36 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Records, behind what was deleted where that is to be skipped.
+    fn poll(&mut self, wait: Duration, context: &Context<'_>) -> Result<Records> {
+        loop {
+            match self.reader.poll(wait) {
+                Err(annals::Error::OffsetOutOfRange { partition, requested, start, .. }) => {
+                    let goes_on = context.settings.skips_deleted && requested < start;
+                    if !goes_on || context.is_stopped() {
+                        return Err(Error::Deleted { partition, position: requested, start });
+                    }
+                    self.reader.seek(partition, start)?;
+                }
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// The topic of that name is still the one that this mirror began with.
+    fn check_topic(&self) -> Result<()> {
+        let id = self.outbound.source.topic(self.name)?.id;
+        if id == self.topic.id {
+            return Ok(());
+        }
+        let partition = TopicPartition::new(self.name, 0);
+        let position = self.maps.get(&partition).and_then(OffsetMap::position).unwrap_or(0);
+        let reason = "and the topic was deleted and made again since this mirror began".to_owned();
+        Err(Error::Diverged { partition, position, reason })
+    }
+
     fn begin_transaction(&self) -> Result<()> {
-        let deliveries = self.producer.context();
-        deliveries.runs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.producer.context().take_runs();
         self.producer.begin_transaction().map_err(Error::of_producer(self.name, "begin of a transaction"))
     }
 
@@ -277,7 +201,7 @@ impl Session<'_> {
         message.key = record.key();
         message.payload = record.value();
         message.headers = headers;
-        self.produce(message)?;
+        self.produce(message, &record_named(number(record.partition()), record.offset()))?;
         if step.records.is_multiple_of(1000) {
             self.producer.poll(Duration::ZERO);
         }
@@ -285,7 +209,7 @@ impl Session<'_> {
     }
 
     /// Hands a record to the client, which waits while its queue is full.
-    fn produce(&self, message: BaseRecord<'_, [u8], [u8], usize>) -> Result<()> {
+    fn produce(&self, message: BaseRecord<'_, [u8], [u8], usize>, doing: &str) -> Result<()> {
         let mut message = message;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -294,7 +218,7 @@ impl Session<'_> {
                 Err((error, back)) => {
                     let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                     if !is_full || Instant::now() > deadline {
-                        return Err(Error::of_producer(self.name, "sending a record")(error));
+                        return Err(Error::of_producer(self.name, doing)(error));
                     }
                     message = back;
                     self.producer.poll(Duration::from_millis(50));
@@ -311,24 +235,21 @@ impl Session<'_> {
     }
 
     fn check_delivered(&self) -> Result<()> {
-        let mut failure = self.producer.context().failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match failure.take() {
+        match self.producer.context().take_failure() {
             None => Ok(()),
-            Some((error, partition, offset)) => {
-                let doing = format!("the record of partition {partition}, offset {offset}");
-                Err(Error::of_producer(self.name, &doing)(error))
+            Some(failure) => {
+                let doing = record_named(failure.partition, failure.offset);
+                Err(Error::of_producer(self.name, &doing)(failure.error))
             }
         }
     }
 
-    fn commit(&mut self) -> Result<()> {
+    /// Ends the transaction, with `changes` of the map in it and those that its records make.
+    fn commit(&mut self, changes: Vec<(TopicPartition, Changes)>) -> Result<()> {
         self.flush()?;
-        let changes = self.send_runs()?;
-        let mut positions = Vec::new();
-        for place in &self.places {
-            positions.push((place, self.reader.position(place.clone())?));
-        }
-        let offsets = cluster::list(positions)?;
+        let changes = self.send_changes(changes)?;
+        let positions = self.positions()?;
+        let offsets = cluster::list(self.places.iter().zip(positions))?;
         for place in &self.places {
             if let Some(mut one) = offsets.find_partition(place.topic(), number(place.partition())) {
                 one.set_metadata(id_text(self.topic.id));
@@ -349,25 +270,27 @@ impl Session<'_> {
     }
 
     /// Where the records of this transaction went, as records of it.
-    fn send_runs(&self) -> Result<Vec<(TopicPartition, offset_map::Changes)>> {
-        let runs =
-            std::mem::take(&mut *self.producer.context().runs.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut all = Vec::new();
-        for (partition, runs) in runs {
+    fn send_changes(
+        &self,
+        changes: Vec<(TopicPartition, Changes)>,
+    ) -> Result<Vec<(TopicPartition, Changes)>> {
+        let mut all = changes;
+        for (partition, runs) in self.producer.context().take_runs() {
             let place = TopicPartition::new(self.name, partition);
-            let changes =
-                self.maps.get(&place).map_or_else(|| OffsetMap::default().with(&runs), |map| map.with(&runs));
+            let changes = self.maps.get(&place).unwrap_or(&OffsetMap::default()).with(&runs);
+            all.push((place, changes));
+        }
+        for (place, changes) in &all {
             let sets = changes.set.iter().map(|(source, run)| (*source, Some(run)));
             for (source, run) in sets.chain(changes.removed.iter().map(|source| (*source, None))) {
-                let key = offset_map::key("", self.name, partition, source);
+                let key = offset_map::key("", self.name, place.partition(), source);
                 let value = run.map(|run| offset_map::value(run, self.topic.id));
                 let mut message =
                     BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.outbound.name, 0).partition(0);
                 message.key = Some(key.as_bytes());
                 message.payload = value.as_ref().map(String::as_bytes);
-                self.produce(message)?;
+                self.produce(message, "a run of the map")?;
             }
-            all.push((place, changes));
         }
         if !all.is_empty() {
             self.flush()?;
@@ -375,33 +298,19 @@ impl Session<'_> {
         Ok(all)
     }
 
-    /// What earlier sessions have written of the way of the offsets.
-    fn load_maps(&self) -> Result<BTreeMap<TopicPartition, OffsetMap>> {
-        let reader = self.outbound.cluster.consumer(&self.outbound.name)?;
-        let place = TopicPartition::new(self.outbound.name.as_str(), 0);
-        let first =
-            reader.fetch_watermarks(place.topic(), 0, PATIENCE).map_err(Error::cluster("the map's start"))?.0;
-        let list = cluster::list([(&place, first)])?;
-        reader.assign(&list).map_err(Error::cluster("the map's assignment"))?;
-        let mut maps: BTreeMap<TopicPartition, OffsetMap> = BTreeMap::new();
-        loop {
-            let message = match reader.poll(PATIENCE) {
-                Some(Ok(message)) => message,
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(maps),
-                Some(Err(source)) => return Err(Error::cluster("reading the map")(source)),
-                None => {
-                    let source = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
-                    return Err(Error::cluster("reading the map")(source));
-                }
-            };
-            let key = message.key().unwrap_or_default();
-            if let Some((partition, source)) = offset_map::parse_key("", self.name, key) {
-                let run =
-                    message.payload().and_then(|value| offset_map::parse_value(source, value, self.topic.id));
-                let place = TopicPartition::new(self.name, partition);
-                maps.entry(place).or_default().replay(source, run);
-            }
-        }
+    fn positions(&mut self) -> Result<Vec<Offset>> {
+        let reader = &mut self.reader;
+        Ok(self.places.iter().map(|place| reader.position(place.clone())).collect::<annals::Result<_>>()?)
+    }
+
+    /// The first partition whose end cannot be reached: a transaction in front of it has no end in the log.
+    fn uncertain(&mut self, ends: &[Offset]) -> Result<Error> {
+        let positions = self.positions()?;
+        let mut places = self.places.iter().zip(positions.into_iter().zip(ends));
+        let behind = places.find(|(_, (position, end))| position < end);
+        let (place, (position, end)) =
+            behind.ok_or_else(|| Error::Settings(format!("{} is at its end", self.name)))?;
+        Ok(Error::Uncertain { partition: place.clone(), position, end: *end })
     }
 
     fn has_reached(&mut self, ends: &[Offset]) -> bool {
@@ -455,4 +364,8 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+fn record_named(partition: i32, offset: Offset) -> String {
+    format!("the record of partition {partition}, offset {offset}")
 }

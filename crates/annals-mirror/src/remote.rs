@@ -123,7 +123,7 @@ impl Backend for Remote {
         let admin = self.admin()?;
         let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
-        Ok(names.filter(|name| !name.starts_with("__")).collect())
+        Ok(names.filter(|name| !name.starts_with("__") && !name.starts_with("annals-mirror-")).collect())
     }
 
     fn partition_count(&self, topic: &str) -> Result<u32> {

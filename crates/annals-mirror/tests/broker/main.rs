@@ -13,6 +13,9 @@
 
 mod broker;
 mod content;
+mod incoming;
 mod kills;
 mod once;
+mod overtaken;
 mod random;
+mod standing;

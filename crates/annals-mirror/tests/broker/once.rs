@@ -10,7 +10,7 @@ use crate::broker::{Broker, mirror, run};
 use crate::content::{Content, assert_equal, of_cluster, of_store};
 
 /// Records of every shape, some in transactions, some of those aborted; all are durable in the end.
-fn fill(store: &Store, topic: &str, numbers: std::ops::Range<u64>) {
+pub(crate) fn fill(store: &Store, topic: &str, numbers: std::ops::Range<u64>) {
     let partitions = store.topic(topic).unwrap().partition_count();
     for start in numbers.clone().step_by(100) {
         let contents: Vec<_> = (start..numbers.end.min(start + 100)).map(Content::of).collect();
@@ -33,12 +33,12 @@ fn fill(store: &Store, topic: &str, numbers: std::ops::Range<u64>) {
     store.topic(topic).unwrap().partitions().iter().for_each(|partition| partition.flush().unwrap());
 }
 
-fn group(servers: &str, name: &str) -> BaseConsumer {
+pub(crate) fn group(servers: &str, name: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("group.id", name).create().unwrap()
 }
 
-fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Vec<i64> {
+pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Vec<i64> {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, partitions - 1);
     let found = consumer.committed_offsets(list, std::time::Duration::from_secs(30)).unwrap();

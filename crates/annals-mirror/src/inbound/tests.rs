@@ -1,0 +1,33 @@
+use annals::{CleanupPolicy, Record, Store, TopicConfig, TopicPartition};
+
+use super::{MAP, load_maps};
+use crate::offset_map::{Run, key, value};
+
+#[test]
+fn a_map_is_read_to_its_end_though_a_step_of_another_topic_is_not_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.ensure_topic(MAP, TopicConfig::new().cleanup_policy(CleanupPolicy::Compact)).unwrap();
+    let note = |name: &str, source: i64| (key("c/", name, 0, source), value(&Run::of_one(source, source), 7));
+    // Another worker's step is placed and waits for its sync.
+    let mut other = store.transaction_builder("other").buffer_bytes(0).begin().unwrap();
+    let (of_other, run) = note("prices", 0);
+    other.send(Record::to(MAP).key(&of_other).value(&run)).unwrap();
+    other.send(Record::to(MAP).key(&of_other).value(&run)).unwrap();
+    let (of_ours, run) = note("orders", 41);
+    let mut ours = store.transaction("ours").unwrap();
+    ours.send(Record::to(MAP).key(&of_ours).value(&run)).unwrap();
+    ours.commit().unwrap();
+    let partition = store.topic(MAP).unwrap().partition(0).unwrap();
+    assert!(partition.stable() < partition.end(), "the other step is in front and not decided");
+
+    let place = TopicPartition::new("orders", 0);
+    let load = |is_stopped: &dyn Fn() -> bool| load_maps(&store, ("c/", "orders", 7), is_stopped);
+    assert!(load(&|| true).unwrap_err().is_retriable(), "no end is taken for the end");
+    std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load(&|| false).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        other.commit().unwrap();
+        assert_eq!(loading.join().unwrap()[&place].position(), Some(42));
+    });
+}
