@@ -246,6 +246,6 @@ fn what_was_erased_or_closed_while_a_look_backwards_went_on_is_not_handed_out() 
     let mut other = topic.stream("b").unwrap().backwards().unwrap();
     assert!(other.by_ref().take(9).all(|event| event.is_ok()));
     store.close().unwrap();
-    assert!(matches!(other.next(), Some(Err(Error::StoreClosed))));
+    assert!(matches!(other.next(), Some(Err(Error::StoreClosed { .. }))));
     assert!(other.next().is_none(), "an error is the last item");
 }

@@ -85,9 +85,10 @@ fn a_rewrite_that_fails_at_its_end_leaves_no_file() {
     for call in [Call::Write, Call::Sync] {
         let (disk, place) = faulty();
         let log = twenty(&place);
-        disk.fail(&[call], ".cleaned", (0, Times::Once), DISK_FULL);
+        disk.fail(&[call], ".cleaned", (0, Times::ForEver), DISK_FULL);
         assert!(log.compact(&|| Some(now_config(&place))).unwrap_err().is_disk_full());
         assert_eq!(unfinished(&place), [""; 0], "{call:?}");
+        disk.heal();
         log.compact(&|| Some(now_config(&place))).unwrap();
         assert_eq!(contents(&log), LEFT);
     }
@@ -99,11 +100,13 @@ fn what_a_rewrite_could_not_remove_is_in_no_way_of_the_next_one_and_is_owed() {
     let log = twenty(&place);
     log.free_what_is_owed().unwrap();
     let fails_and_leaves = || {
-        disk.fail(&[Call::Sync], ".cleaned", (0, Times::Once), DISK_FULL);
+        // What nothing stays of goes meanwhile, and then there is another try.
+        disk.fail(&[Call::Sync], ".cleaned", (0, Times::ForEver), DISK_FULL);
         // The first one is of what an earlier try may have left, before the file is made.
-        disk.fail(&[Call::Remove], ".cleaned", (1, Times::Once), Fault::Error(5));
+        disk.fail(&[Call::Remove], ".cleaned", (1, Times::ForEver), Fault::Error(5));
         assert!(log.compact(&|| Some(now_config(&place))).is_err());
         assert_eq!(unfinished(&place).len(), 1);
+        disk.heal();
     };
     fails_and_leaves();
     log.free_what_is_owed().unwrap();
@@ -119,10 +122,11 @@ fn what_a_rewrite_could_not_remove_is_in_no_way_of_the_next_one_and_is_owed() {
 fn what_a_rewrite_has_left_goes_though_a_file_of_a_segment_stays() {
     let (disk, place) = faulty();
     let log = twenty(&place);
-    disk.fail(&[Call::Sync], ".cleaned", (0, Times::Once), DISK_FULL);
-    disk.fail(&[Call::Remove], ".cleaned", (1, Times::Once), Fault::Error(5));
+    disk.fail(&[Call::Sync], ".cleaned", (0, Times::ForEver), DISK_FULL);
+    disk.fail(&[Call::Remove], ".cleaned", (1, Times::ForEver), Fault::Error(5));
     assert!(log.compact(&|| Some(now_config(&place))).is_err());
     assert_eq!(unfinished(&place).len(), 1);
+    disk.heal();
     disk.fail(&[Call::Remove], "/00000000000000000000.index", (0, Times::ForEver), Fault::Error(5));
     assert!(!log.delete_records(place.logs()[1]).unwrap().is_freed);
     assert_eq!(unfinished(&place), [""; 0]);
