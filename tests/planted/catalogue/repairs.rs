@@ -28,8 +28,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "transaction-without-its-marker-ends-with-the-next",
         file: "src/log/check/repair/endings.rs",
-        good: "let is_over = i32::from(header.producer_epoch) > its",
-        bad: "let is_over = i32::from(header.producer_epoch) < its - 1",
+        good: "i32::from(header.producer_epoch) > its || since",
+        bad: "i32::from(header.producer_epoch) < its - 1 || since",
         caught_by: &[REPAIR_ENDINGS],
     },
     Bug {
