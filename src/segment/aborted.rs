@@ -69,6 +69,14 @@ impl Aborted {
     }
 }
 
+/// Those of a sealed segment that nobody has open; `None` as for [`get`](Aborted::get).
+pub(crate) fn aborted_of(
+    directory: &Directory,
+    summary: &SegmentSummary,
+) -> Result<Option<Arc<Vec<AbortedTransaction>>>> {
+    Aborted::sealed(summary).get(directory, summary.base)
+}
+
 /// Writes the file of a segment that needs one, and puts its length and checksum into the summary. Nothing is synced, and
 /// nobody waits for it: a file that is torn or missing fails its checksum, and the log tells the same.
 pub(crate) fn with_aborted(

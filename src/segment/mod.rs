@@ -27,7 +27,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use aborted::{aborted_summary, with_aborted};
+pub(crate) use aborted::{aborted_of, aborted_summary, with_aborted};
 pub(crate) use active::{ActiveSegment, SegmentConfig, WriteFailure};
 pub(crate) use by_key::key_stamp;
 pub(crate) use cursor::Cursor;
@@ -37,7 +37,7 @@ pub(crate) use keys::{Hit, HitRange, NewBatch, Newest, Take, remove_other_keys};
 pub(crate) use log_file::LogFile;
 pub use log_file::ReadMode;
 pub(crate) use new_segment::{FinishedSegment, MOST_BYTES, NewSegment};
-pub(crate) use salvage::{Judge, Known, Salvage, salvage};
+pub(crate) use salvage::{Dropped, Judge, Known, Salvage, salvage};
 pub(crate) use scan::{Scan, Tail, Witness, scan};
 
 pub(crate) use segment::Segment;

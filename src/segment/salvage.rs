@@ -62,6 +62,24 @@ pub(crate) struct Known {
 pub(crate) type Judge<'a> = &'a mut dyn FnMut(&BatchHeader, &[u8]) -> std::result::Result<(), Malformed>;
 
 impl Salvage {
+    /// That of a file in which nothing is sound, and which is not looked through.
+    pub(crate) fn of_nothing(known: Known, offsets: Range<Offset>) -> Self {
+        let dropped = Dropped { range: 0..0, offsets, reason: String::new() };
+        Self { dropped: vec![dropped], is_gapless: false, ..Self::new(known, 0) }
+    }
+
+    fn new(known: Known, len: u64) -> Self {
+        Self {
+            kept: Vec::new(),
+            dropped: Vec::new(),
+            len,
+            tally: Tally::new(known.base),
+            index: SparseIndex::new(known.base, known.interval_bytes),
+            is_gapless: true,
+            begins_elsewhere: false,
+        }
+    }
+
     /// True when the file is what it should be, down to its length.
     pub(crate) fn is_whole(&self) -> bool {
         self.dropped.is_empty()
@@ -83,15 +101,7 @@ impl Salvage {
 pub(crate) fn salvage(log: &LogFile, known: Known, judge: Judge<'_>) -> Result<Salvage> {
     let len = log.len()?;
     let mut search = Search { walk: Walk::new(log, len), len, known, judge, reached: 0 };
-    let mut found = Salvage {
-        kept: Vec::new(),
-        dropped: Vec::new(),
-        len,
-        tally: Tally::new(known.base),
-        index: SparseIndex::new(known.base, known.interval_bytes),
-        is_gapless: true,
-        begins_elsewhere: false,
-    };
+    let mut found = Salvage::new(known, len);
     let mut position = 0;
     while position < len {
         let expected = found.tally.next_offset;

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod judge;
 #[cfg(test)]
 mod named;

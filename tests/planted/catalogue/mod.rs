@@ -64,6 +64,7 @@ const DURABILITY: Tests = tests("crash", &["durability::"]);
 const SWEEP: Tests = tests("format", &["corruption::sweep::"]);
 const NAMED: Tests = tests("format", &["corruption::named::"]);
 const REPAIR: Tests = tests("format", &["corruption::repair::"]);
+const REPAIR_ENDINGS: Tests = tests("format", &["corruption::endings::"]);
 const CALLBACKS: Tests = tests("interface", &["lifecycle::callbacks::"]);
 const CLOSING: Tests = tests("interface", &["lifecycle::closing::"]);
 const ADOPT: Tests = tests("interface", &["lifecycle::adopt::"]);

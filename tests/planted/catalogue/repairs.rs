@@ -26,6 +26,27 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[REPAIR],
     },
     Bug {
+        name: "transaction-without-its-marker-ends-with-the-next",
+        file: "src/log/check/repair/endings.rs",
+        good: "i32::from(header.producer_epoch) > its || since",
+        bad: "i32::from(header.producer_epoch) < its - 1 || since",
+        caught_by: &[REPAIR_ENDINGS],
+    },
+    Bug {
+        name: "transaction-whose-last-marker-is-lost-is-aborted",
+        file: "src/log/check/repair/endings.rs",
+        good: "let is_ended = (ended_by.is_some() || was_aborted)",
+        bad: "let is_ended = (ended_by.is_some() && was_aborted)",
+        caught_by: &[REPAIR_ENDINGS],
+    },
+    Bug {
+        name: "index-that-cannot-be-read-says-that-a-transaction-was-committed",
+        file: "src/log/check/repair/endings.rs",
+        good: "is_known.then_some(Ending::Commit)",
+        bad: "(is_known || !is_known).then_some(Ending::Commit)",
+        caught_by: &[REPAIR_ENDINGS],
+    },
+    Bug {
         name: "repair-does-not-tell-what-it-dropped",
         file: "src/segment/salvage.rs",
         good: "found.dropped.push(Dropped { range, offsets, reason });",

@@ -22,6 +22,12 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// A segment of the table that has no file.
+    pub(super) fn of_missing(summary: SegmentSummary) -> Self {
+        let (base, until, was_gapless) = (summary.base, summary.next_offset, !summary.is_sparse);
+        Self { base, summary: Some(summary), until, was_gapless, mark: None, must_join: false }
+    }
+
     /// A segment of the table. The last one of a clean close cannot grow: if it did, the state file is an earlier one.
     fn listed(
         directory: &Directory,

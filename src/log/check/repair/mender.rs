@@ -11,6 +11,7 @@ use crate::format::{
 use crate::io::Directory;
 use crate::log::check::copies::Copies;
 use crate::log::check::repair::Repair;
+use crate::log::check::repair::endings::{Snapshot, lost_ends};
 use crate::log::check::repair::inventory::{Inventory, Source};
 use crate::log::check::repair::origin::is_foreign;
 use crate::log::check::repair::rewrite::{Found, Table, write_anew};
@@ -18,9 +19,10 @@ use crate::log::check::repair::swap::{commit, finish_swaps};
 use crate::log::check::verify::count_records;
 use crate::log::config::LogConfig;
 use crate::log::producers::snapshot_file;
+use crate::log::producers::table::ProducerTable;
 use crate::log::table::state_file::STATE_FILE;
 use crate::log::write::append_times::AppendTimes;
-use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, WriteFailure, salvage};
+use crate::segment::{ActiveSegment, Known, LogFile, ReadMode, Salvage, WriteFailure, salvage};
 use crate::types::Offset;
 
 /// Whoever mends one partition, and what it takes.
@@ -44,8 +46,10 @@ impl Mender<'_> {
             self.take_out(STATE_FILE, "the state file could not be read: it is made anew")?;
         }
         let Inventory { sources, missing, strangers } = Inventory::of(&self.directory, state.as_ref())?;
+        let mut emptied = Vec::new();
         for summary in missing {
             self.tell_of_the_missing(&summary);
+            emptied.push(self.emptied(Source::of_missing(summary)));
         }
         let mut end = state.as_ref().map_or(0, known_end);
         let mut obsolete: Vec<_> = state.iter().flat_map(|state| state.obsolete.iter().copied()).collect();
@@ -62,13 +66,14 @@ impl Mender<'_> {
         for source in sources {
             end = end.max(source.base);
             let base = source.base;
-            let reached = found.last().map_or(first, |last: &Found| last.salvage.tally.next_offset);
-            match self.look_through(source, reached)? {
-                Some(one) => {
-                    end = end.max(one.salvage.tally.next_offset);
-                    found.push(one);
-                }
-                None => obsolete.push(base),
+            let reached = found.last().map_or(first, Found::reached);
+            let one = self.look_through(source, reached)?;
+            if one.is_empty() {
+                obsolete.push(base);
+                emptied.push(one);
+            } else {
+                end = end.max(one.reached());
+                found.push(one);
             }
         }
         self.tell_of_the_end(&found, state.as_ref());
@@ -76,6 +81,8 @@ impl Mender<'_> {
             let its = self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()));
             its.for_each(|repair| repair.lost.end = repair.lost.end.min(end).max(repair.lost.start));
         }
+        let found = self.put_ends(found, emptied, state.as_ref())?;
+        end = found.last().map_or(end, |last| end.max(last.reached()));
         obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
         let log_start = state.as_ref().map_or(first, |state| state.log_start);
         let interval = self.config.segment.index_interval_bytes;
@@ -122,18 +129,70 @@ impl Mender<'_> {
         Ok(Some(0))
     }
 
-    /// Finds what is sound in a segment, and copies what is not. `None` when nothing of it stays.
-    fn look_through(&mut self, source: Source, reached: Offset) -> Result<Option<Found>> {
-        let name = segment_file_name(source.base, SegmentFile::Log);
-        let log = LogFile::lazy(self.directory.clone(), name.clone(), ReadMode::Positional);
-        let known = Known {
+    /// Puts ends of transactions into the place of those that are lost, and tells of them. `emptied` are segments of which nothing else stays.
+    fn put_ends(
+        &mut self,
+        mut found: Vec<Found>,
+        emptied: Vec<Found>,
+        state: Option<&PartitionState>,
+    ) -> Result<Vec<Found>> {
+        found.extend(emptied);
+        found.sort_by_key(|one| one.source.base);
+        let closed = state.map(|state| self.known_at_the_close(state)).transpose()?.flatten();
+        for lost in lost_ends(&self.directory, &found, closed.as_ref())? {
+            let put_into = lost.marker.as_ref().and_then(|(number, _)| found.get(*number));
+            let path = match put_into {
+                Some(one) => self.directory.join(&segment_file_name(one.source.base, SegmentFile::Log)),
+                None => self.directory.path().to_path_buf(),
+            };
+            let (offsets, reason) = (lost.lost(), lost.to_string());
+            self.repairs.push(Repair { path, position: 0..0, lost: offsets, reason, copy: None });
+            if let Some((number, marker)) = lost.marker
+                && let Some(one) = found.get_mut(number)
+            {
+                one.markers.push(marker);
+                one.markers.sort_by_key(|marker| marker.header.base_offset);
+            }
+        }
+        found.retain(|one| !one.is_empty());
+        Ok(found)
+    }
+
+    /// The snapshot that an open would go by. A close that names none has known of nobody.
+    fn known_at_the_close(&self, state: &PartitionState) -> Result<Option<Snapshot>> {
+        let closed = state.closed.map(|closed| closed.next_offset);
+        let Some(named) = state.producers_at else {
+            return Ok(closed.map(|at| (at, ProducerTable::default())));
+        };
+        let mut known = None;
+        for at in closed.into_iter().chain([named]) {
+            known = known.or(snapshot_file::read(&self.directory, at)?.map(|table| (at, table)));
+        }
+        Ok(known)
+    }
+
+    fn known(&self, source: &Source) -> Known {
+        Known {
             base: source.base,
             until: source.until,
             was_gapless: source.was_gapless,
             sealed_bytes: source.summary.map(|summary| summary.bytes),
             headers_crc: source.summary.map(|summary| summary.headers_crc),
             interval_bytes: self.config.segment.index_interval_bytes,
-        };
+        }
+    }
+
+    /// A segment of which no file is left, or another one's.
+    fn emptied(&self, source: Source) -> Found {
+        let salvage = Salvage::of_nothing(self.known(&source), source.base..source.until);
+        Found { source, salvage, markers: Vec::new() }
+    }
+
+    /// Finds what is sound in a segment, and copies what is not.
+    fn look_through(&mut self, source: Source, reached: Offset) -> Result<Found> {
+        let name = segment_file_name(source.base, SegmentFile::Log);
+        let log = LogFile::lazy(self.directory.clone(), name.clone(), ReadMode::Positional);
+        let known = self.known(&source);
         let limit = self.max_expanded_bytes;
         let mut judge = |header: &BatchHeader, batch: &[u8]| {
             let body = batch.get(BatchHeader::LEN..).unwrap_or_default();
@@ -143,7 +202,7 @@ impl Mender<'_> {
         if is_foreign(&salvage, &source) || source.must_join && source.base != reached {
             let why = "its batches are not those that were written there";
             self.copy_out(&name, 0..salvage.len, source.base..source.until, why)?;
-            return Ok(None);
+            return Ok(self.emptied(source));
         }
         for dropped in &salvage.dropped {
             self.copy_out(&name, dropped.range.clone(), dropped.offsets.clone(), &dropped.reason)?;
@@ -158,7 +217,7 @@ impl Mender<'_> {
                 "what the checksum does not cover was wrong; it is known and put right",
             )?;
         }
-        Ok((!salvage.kept.is_empty()).then_some(Found { source, salvage }))
+        Ok(Found { source, salvage, markers: Vec::new() })
     }
 
     fn tell_of_the_missing(&mut self, summary: &SegmentSummary) {

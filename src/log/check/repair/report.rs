@@ -22,8 +22,8 @@ pub struct Repair {
     pub path: PathBuf,
     /// Byte positions in it, as it was.
     pub position: Range<u64>,
-    /// Offsets that may have been there and cannot be read any more; empty when no record is lost. Where offsets were
-    /// missing before, it has more than there were; it ends with the largest offset of all where it is not known what
+    /// Offsets that may have been there and cannot be read any more, or not by readers of committed records, as the end of their
+    /// transaction is lost; empty when no record is lost. Where offsets were missing before, it has more than there were; it ends with the largest offset of all where it is not known what
     /// followed, and then offsets may be given out again.
     pub lost: Range<Offset>,
     /// What did not fit.
