@@ -55,9 +55,6 @@ impl Embedded {
     }
 }
 
-/// Where `annals-mirror` notes what it has fetched.
-const MIRRORS: &str = "annals.mirror";
-
 impl Backend for Embedded {
     type Consumer = EmbeddedConsumer;
     type Producer = EmbeddedProducer;
@@ -69,7 +66,8 @@ impl Backend for Embedded {
 
     fn topics(&self) -> Result<Vec<String>> {
         let names = self.store.topics().into_iter().map(|topic| topic.name().to_owned());
-        Ok(names.filter(|name| !name.starts_with("__") && name != MIRRORS).collect())
+        // Those of the store and of its mirror are no program's.
+        Ok(names.filter(|name| !name.starts_with("__") && name != "annals.mirror").collect())
     }
 
     fn partition_count(&self, topic: &str) -> Result<u32> {
