@@ -3,6 +3,7 @@
 mod consumer;
 mod failure;
 mod producer;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -79,6 +80,29 @@ impl Remote {
             .create()
             .map_err(failed("client of the cluster"))
     }
+
+    fn partitions(&self, topic: &str) -> Result<Partitions> {
+        let admin = self.admin()?;
+        let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
+        let found = metadata.topics().iter().find(|one| one.name() == topic);
+        let all = found.ok_or_else(|| refused(topic, Code::UnknownTopicOrPartition))?.partitions();
+        let led = all.iter().filter(|partition| partition.leader() >= 0).count();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Ok(Partitions { all: count(all.len()), led: count(led) })
+    }
+}
+
+/// How many a topic has.
+struct Partitions {
+    all: u32,
+    /// Those that can be written to: none where a broker does not know the topic yet, fewer while one is away.
+    led: u32,
+}
+
+/// Whether the cluster keeps the topic for itself, or a mirror its map of offsets.
+fn is_kept(topic: &str) -> bool {
+    let is_id = |id: &str| id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    topic.starts_with("__") || topic.strip_prefix("annals-mirror-").is_some_and(is_id)
 }
 
 fn number(partition: u32) -> i32 {
@@ -106,8 +130,8 @@ impl Backend for Remote {
         // Brokers hear of it one after the other.
         let began = Instant::now();
         loop {
-            match self.partition_count(name) {
-                Ok(found) if found == partitions => return Ok(()),
+            match self.partitions(name) {
+                Ok(found) if found.led == partitions => return Ok(()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::UnknownTopic => {}
                 Err(error) => return Err(error),
@@ -123,16 +147,11 @@ impl Backend for Remote {
         let admin = self.admin()?;
         let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
-        Ok(names.filter(|name| !name.starts_with("__") && !name.starts_with("annals-mirror-")).collect())
+        Ok(names.filter(|name| !is_kept(name)).collect())
     }
 
     fn partition_count(&self, topic: &str) -> Result<u32> {
-        let admin = self.admin()?;
-        let metadata = admin.inner().fetch_metadata(None, PATIENCE).map_err(failed("list of topics"))?;
-        let found = metadata.topics().iter().find(|one| one.name() == topic);
-        let found = found.ok_or_else(|| refused(topic, Code::UnknownTopicOrPartition))?;
-        let leaders = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();
-        Ok(u32::try_from(leaders).unwrap_or(u32::MAX))
+        Ok(self.partitions(topic)?.all)
     }
 
     fn producer(&self) -> Result<RemoteProducer> {
@@ -164,3 +183,6 @@ impl Backend for Remote {
         ]))
     }
 }
+
+#[cfg(test)]
+mod tests;

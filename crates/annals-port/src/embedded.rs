@@ -87,7 +87,7 @@ impl Backend for Embedded {
         self.store.transaction(id)?.abort()?;
         let epoch = epochs.entry((self.store.id(), id.to_owned())).or_insert(0);
         *epoch += 1;
-        let kind = Kind::Transactional { id: id.to_owned(), epoch: *epoch, open: None };
+        let kind = Kind::Transactional { id: id.to_owned(), epoch: *epoch, open: Open::None };
         Ok(EmbeddedProducer { backend: self.clone(), kind })
     }
 
@@ -120,7 +120,17 @@ pub struct EmbeddedProducer {
 #[derive(Debug)]
 enum Kind {
     Plain(Producer),
-    Transactional { id: String, epoch: u64, open: Option<Box<Transaction>> },
+    Transactional { id: String, epoch: u64, open: Open },
+}
+
+#[derive(Debug)]
+enum Open {
+    None,
+    Some(Box<Transaction>),
+    /// Its commit was refused, so that it takes no effect; the program is to say that it knows.
+    Refused,
+    /// Nobody knows whether it takes effect before the store is opened again.
+    Undecided(String),
 }
 
 /// How many producers each id of each store has had in this process, which alone writes to it. A transaction of annals fences the one before;
@@ -131,8 +141,12 @@ fn invalid(text: &str) -> Error {
     Error::new(ErrorKind::Invalid, text)
 }
 
+fn failed() -> Error {
+    invalid("the transaction is to be aborted: its commit has failed")
+}
+
 impl EmbeddedProducer {
-    fn open(&mut self) -> Result<&mut Option<Box<Transaction>>> {
+    fn open(&mut self) -> Result<&mut Open> {
         match &mut self.kind {
             Kind::Plain(_) => Err(invalid("the producer has no transactional id")),
             Kind::Transactional { open, .. } => Ok(open),
@@ -140,11 +154,11 @@ impl EmbeddedProducer {
     }
 
     fn transaction(&mut self) -> Result<&mut Transaction> {
-        self.open()?.as_deref_mut().ok_or_else(|| invalid("no transaction was begun"))
-    }
-
-    fn take_transaction(&mut self) -> Result<Transaction> {
-        self.open()?.take().map(|open| *open).ok_or_else(|| invalid("no transaction was begun"))
+        match self.open()? {
+            Open::Some(transaction) => Ok(transaction),
+            Open::None => Err(invalid("no transaction was begun")),
+            Open::Refused | Open::Undecided(_) => Err(failed()),
+        }
     }
 }
 
@@ -171,15 +185,18 @@ impl Produce for EmbeddedProducer {
         let Kind::Transactional { id, epoch, open } = &mut self.kind else {
             return Err(invalid("the producer has no transactional id"));
         };
-        if open.is_some() {
-            return Err(invalid("a transaction is open"));
+        match open {
+            Open::None => {}
+            Open::Some(_) => return Err(invalid("a transaction is open")),
+            Open::Refused | Open::Undecided(_) => return Err(failed()),
         }
         let store = &self.backend.store;
         let epochs = EPOCHS.lock().unwrap_or_else(PoisonError::into_inner);
         if epochs.get(&(store.id(), id.clone())) != Some(epoch) {
             return Err(annals::Error::Fenced { name: id.clone() }.into());
         }
-        *open = Some(Box::new(store.transaction_builder(id).durability(self.backend.durability).begin()?));
+        let begun = store.transaction_builder(id).durability(self.backend.durability).begin()?;
+        *open = Open::Some(Box::new(begun));
         Ok(())
     }
 
@@ -188,12 +205,33 @@ impl Produce for EmbeddedProducer {
     }
 
     fn commit_transaction(&mut self) -> Result<()> {
-        self.take_transaction()?.commit()?;
-        Ok(())
+        self.transaction()?;
+        let Open::Some(transaction) = std::mem::replace(self.open()?, Open::None) else { return Ok(()) };
+        let Err(error) = transaction.commit() else { return Ok(()) };
+        *self.open()? = match &error {
+            // Nothing is left to abort.
+            annals::Error::Fenced { .. } => Open::None,
+            annals::Error::Undecided { .. } => Open::Undecided(error.to_string()),
+            _ => Open::Refused,
+        };
+        Err(error.into())
     }
 
     fn abort_transaction(&mut self) -> Result<()> {
-        Ok(self.take_transaction()?.abort()?)
+        match std::mem::replace(self.open()?, Open::None) {
+            Open::None => Err(invalid("no transaction was begun")),
+            Open::Some(transaction) => match transaction.abort() {
+                // Which has made sure of it.
+                Err(
+                    annals::Error::TransactionExpired { .. }
+                    | annals::Error::TransactionDisplaced { .. }
+                    | annals::Error::TransactionAborted { .. },
+                ) => Ok(()),
+                aborted => Ok(aborted?),
+            },
+            Open::Refused => Ok(()),
+            Open::Undecided(why) => Err(Error::new(ErrorKind::Other, why)),
+        }
     }
 }
 

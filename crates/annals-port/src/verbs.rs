@@ -124,20 +124,24 @@ pub trait Produce {
     /// (`sendOffsetsToTransaction`).
     ///
     /// # Errors
-    /// [`NotAssigned`](crate::ErrorKind::NotAssigned), here or at the commit, for a partition that the group has given to another member;
-    /// [`Fenced`](crate::ErrorKind::Fenced).
+    /// [`NotAssigned`](crate::ErrorKind::NotAssigned), here or at the commit, for a partition that the group has given to another member,
+    /// after which the transaction is to be aborted; [`Fenced`](crate::ErrorKind::Fenced).
     fn send_offsets(&mut self, consumer: &mut Self::Consumer) -> Result<()>;
 
     /// Makes the transaction take effect.
     ///
     /// # Errors
-    /// [`Fenced`](crate::ErrorKind::Fenced): it does not. After others: [`abort_transaction`](Self::abort_transaction).
+    /// [`Fenced`](crate::ErrorKind::Fenced): it does not. [`Retriable`](crate::ErrorKind::Retriable): nobody knows yet; the same call goes on
+    /// with it, and says so, or that it cannot be. After others: [`abort_transaction`](Self::abort_transaction).
     fn commit_transaction(&mut self) -> Result<()>;
 
-    /// Makes sure that it never does.
+    /// Makes sure that it never does, and takes the consumer of [`send_offsets`](Self::send_offsets) back to where it stood before what is
+    /// not done: its next poll hands that out again. It is the answer to a commit that failed, too.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) where none is open; [`Fenced`](crate::ErrorKind::Fenced).
+    /// [`Invalid`](crate::ErrorKind::Invalid) where none is open, or the commit before has taken effect after all;
+    /// [`Retriable`](crate::ErrorKind::Retriable): the same call goes on with it; [`Fenced`](crate::ErrorKind::Fenced);
+    /// [`Other`](crate::ErrorKind::Other) where nobody knows, and nobody will before the backend is opened again.
     fn abort_transaction(&mut self) -> Result<()>;
 }
 

@@ -276,13 +276,12 @@ impl Log {
                     uncleaned = uncleaned.or(run.first().map(|source| source.summary.base));
                     is_behind_uncleaned.set(true);
                     markers.skip();
-                    tables_left -= usize::from(lacks.reached == Reached::Table);
-                    if tables_left == 0 {
-                        ranges.clear();
-                    }
-                    // What nothing is left of takes no room for a segment.
-                    if lacks.reached == Reached::Written {
-                        rewriter.write_no_more(&lacks.error);
+                    match lacks.reached {
+                        Reached::Table if tables_left == 1 => ranges.clear(),
+                        Reached::Table => tables_left -= 1,
+                        // What nothing is left of takes no room for a segment.
+                        Reached::Written => rewriter.write_no_more(&lacks.error),
+                        Reached::Look => {}
                     }
                     lack = Some(Lack::both(lack, lacks));
                 }

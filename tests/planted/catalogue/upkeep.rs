@@ -161,15 +161,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "compaction-writes-in-vain-segment-by-segment",
         file: "src/log/compaction/compact.rs",
-        good: "                        rewriter.write_no_more(&lacks.error);\n",
-        bad: "",
+        good: "Reached::Written => rewriter.write_no_more(&lacks.error),",
+        bad: "Reached::Written => {}",
         caught_by: &[SMALL_DISK],
     },
     Bug {
         name: "compaction-ends-with-what-it-has-written-in-vain",
         file: "src/log/compaction/compact.rs",
-        good: "                        rewriter.write_no_more(&lacks.error);\n",
-        bad: "                        ranges.clear();\n",
+        good: "Reached::Written => rewriter.write_no_more(&lacks.error),",
+        bad: "Reached::Written => ranges.clear(),",
         caught_by: &[SMALL_DISK],
     },
     Bug {

@@ -1,23 +1,19 @@
 //! A consumer of a cluster.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use annals::{NO_TIMESTAMP, Offset, TopicPartition};
 use annals_port::{Consume, Error, ErrorKind, Received, Result};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, ClientContext, Offset as KafkaOffset, TopicPartitionList};
 
 use super::failure::failed;
 use super::number;
+use super::standing::Standing;
 use crate::cluster::{self, PATIENCE};
-
-/// What a poll hands out at most, as the Java client.
-const MOST_RECORDS: usize = 500;
 
 /// A consumer of a [`Remote`](crate::Remote).
 ///
@@ -29,26 +25,15 @@ const MOST_RECORDS: usize = 500;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RemoteConsumer {
-    client: BaseConsumer<Positions>,
+    client: BaseConsumer<Standing>,
 }
 
-/// Where it stands: behind what was handed out, or where it was set. A partition that is taken away is forgotten.
-#[derive(Default)]
-pub(super) struct Positions(Mutex<BTreeMap<TopicPartition, Offset>>);
+impl ClientContext for Standing {}
 
-impl Positions {
-    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<TopicPartition, Offset>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ClientContext for Positions {}
-
-impl ConsumerContext for Positions {
+impl ConsumerContext for Standing {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(lost) = rebalance {
-            let lost = places(lost);
-            self.change(|positions| positions.retain(|place, _| !lost.contains(place)));
+            self.revoke(places(lost));
         }
     }
 }
@@ -68,8 +53,7 @@ fn list(places: &[TopicPartition]) -> TopicPartitionList {
     list
 }
 
-fn offsets(offsets: impl IntoIterator<Item = (TopicPartition, Offset)>) -> Result<TopicPartitionList> {
-    let offsets: Vec<_> = offsets.into_iter().collect();
+pub(super) fn offsets(offsets: &BTreeMap<TopicPartition, Offset>) -> Result<TopicPartitionList> {
     cluster::list(offsets.iter().map(|(place, offset)| (place, *offset)))
         .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
 }
@@ -100,21 +84,16 @@ impl std::fmt::Debug for RemoteConsumer {
 
 impl RemoteConsumer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self> {
-        let client = config.create_with_context(Positions::default()).map_err(failed("consumer"))?;
+        let client = config.create_with_context(Standing::default()).map_err(failed("consumer"))?;
         Ok(Self { client })
     }
 
-    pub(super) fn client(&self) -> &BaseConsumer<Positions> {
+    pub(super) fn client(&self) -> &BaseConsumer<Standing> {
         &self.client
     }
 
-    fn positions(&self) -> &Positions {
+    pub(super) fn standing(&self) -> &Arc<Standing> {
         self.client.client().context()
-    }
-
-    /// Where it stands in each partition, for a commit.
-    pub(super) fn stands(&self) -> Result<TopicPartitionList> {
-        offsets(self.positions().change(|positions| positions.clone()))
     }
 
     fn check(&self, asked: &[TopicPartition]) -> Result<()> {
@@ -125,38 +104,52 @@ impl RemoteConsumer {
         }
     }
 
-    fn commit_list(&self, list: &TopicPartitionList) -> Result<()> {
-        if list.count() == 0 {
+    fn commit_list(&self, stands: BTreeMap<TopicPartition, Offset>) -> Result<()> {
+        if !stands.is_empty() {
+            self.client.commit(&offsets(&stands)?, CommitMode::Sync).map_err(failed("commit"))?;
+        }
+        self.standing().committed(&stands);
+        Ok(())
+    }
+
+    /// Goes back where a transaction that took no effect has it go.
+    fn go_back(&self) -> Result<()> {
+        let back = self.standing().back();
+        if back.is_empty() {
             return Ok(());
         }
-        self.client.commit(list, CommitMode::Sync).map_err(failed("commit"))
+        let assigned = self.assignment()?;
+        for (place, offset) in back {
+            if assigned.contains(&place) {
+                self.move_to(&place, offset)?;
+            }
+            self.standing().is_back(&place);
+        }
+        Ok(())
     }
-}
 
-/// What the client gets over by itself.
-fn passes(error: &KafkaError) -> bool {
-    let passing = [
-        Code::BrokerTransportFailure,
-        Code::AllBrokersDown,
-        Code::OperationTimedOut,
-        Code::RequestTimedOut,
-        Code::NotLeaderForPartition,
-        Code::LeaderNotAvailable,
-        Code::CoordinatorLoadInProgress,
-        Code::CoordinatorNotAvailable,
-        Code::NotCoordinator,
-    ];
-    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
+    fn move_to(&self, partition: &TopicPartition, offset: Offset) -> Result<()> {
+        let (topic, place) = (partition.topic(), number(partition.partition()));
+        let deadline = Instant::now() + PATIENCE;
+        // It cannot be moved before it has begun, which it does by itself.
+        while let Err(error) = self.client.seek(topic, place, KafkaOffset::Offset(offset), PATIENCE) {
+            if Instant::now() > deadline {
+                return Err(failed(&format!("seek in {partition}"))(error));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
 }
 
 impl Consume for RemoteConsumer {
     fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
-        self.positions().change(BTreeMap::clear);
+        self.standing().clear();
         self.client.subscribe(topics).map_err(failed("subscription"))
     }
 
     fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.positions().change(BTreeMap::clear);
+        self.standing().clear();
         self.client.assign(&list(partitions)).map_err(failed("assignment"))
     }
 
@@ -165,41 +158,19 @@ impl Consume for RemoteConsumer {
     }
 
     fn poll(&mut self, timeout: Duration) -> Result<Vec<Received>> {
-        let deadline = Instant::now() + timeout;
-        let mut all = Vec::new();
-        while all.len() < MOST_RECORDS {
-            let wait = if all.is_empty() {
-                deadline.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
-            match self.client.poll(wait) {
-                Some(Ok(message)) => {
-                    let record = received(&message);
-                    let next = record.offset + 1;
-                    self.positions().change(|positions| positions.insert(record.topic_partition(), next));
-                    all.push(record);
-                }
-                Some(Err(error)) if passes(&error) => {}
-                Some(Err(error)) => {
-                    if all.is_empty() {
-                        return Err(failed("poll")(error));
-                    }
-                    break;
-                }
-                None if !all.is_empty() || Instant::now() >= deadline => break,
-                None => {}
-            }
-        }
-        Ok(all)
+        self.go_back()?;
+        let next = |wait| self.client.poll(wait).map(|came| came.map(|message| received(&message)));
+        self.standing().gather(timeout, next)
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.commit_list(&self.stands()?)
+        self.commit_list(self.standing().stands())?;
+        self.standing().forgive();
+        Ok(())
     }
 
     fn commit_offsets(&mut self, given: &[(TopicPartition, Offset)]) -> Result<()> {
-        self.commit_list(&offsets(given.iter().cloned())?)
+        self.commit_list(given.iter().cloned().collect())
     }
 
     fn committed(&mut self, partition: &TopicPartition) -> Result<Option<Offset>> {
@@ -211,22 +182,14 @@ impl Consume for RemoteConsumer {
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         self.check(std::slice::from_ref(partition))?;
-        let (topic, place) = (partition.topic(), number(partition.partition()));
-        let deadline = Instant::now() + PATIENCE;
-        // It cannot be moved before it has begun, which it does by itself.
-        while let Err(error) = self.client.seek(topic, place, KafkaOffset::Offset(offset), PATIENCE) {
-            if Instant::now() > deadline {
-                return Err(failed(&format!("seek in {partition}"))(error));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.positions().change(|positions| positions.insert(partition.clone(), offset));
+        self.move_to(partition, offset)?;
+        self.standing().set(partition, offset);
         Ok(())
     }
 
     fn position(&mut self, partition: &TopicPartition) -> Result<Option<Offset>> {
         self.check(std::slice::from_ref(partition))?;
-        Ok(self.positions().change(|positions| positions.get(partition).copied()))
+        Ok(self.standing().position(partition))
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {

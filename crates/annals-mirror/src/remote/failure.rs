@@ -47,7 +47,22 @@ fn kind(code: Option<Code>) -> ErrorKind {
 /// What a call was answered with.
 pub(super) fn failed(doing: &str) -> impl FnOnce(KafkaError) -> Error {
     let doing = doing.to_owned();
-    move |error| Error::new(kind(error.rdkafka_error_code()), format!("{doing}: {error}")).with_source(error)
+    move |error| {
+        let kind = match (kind(error.rdkafka_error_code()), &error) {
+            // The same call would be answered with the same.
+            (ErrorKind::Retriable, KafkaError::Transaction(of)) if of.txn_requires_abort() => {
+                ErrorKind::Other
+            }
+            (ErrorKind::Other, error) if goes_on(error) => ErrorKind::Retriable,
+            (kind, _) => kind,
+        };
+        Error::new(kind, format!("{doing}: {error}")).with_source(error)
+    }
+}
+
+/// Whether the call is still under way, and the same call goes on with it.
+pub(super) fn goes_on(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(of) if of.is_retriable() && !of.txn_requires_abort())
 }
 
 /// The same where there is no more than a code.

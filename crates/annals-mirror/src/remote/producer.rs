@@ -1,6 +1,6 @@
 //! A producer of a cluster.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use annals::Record;
@@ -12,9 +12,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, ClientContext};
 
-use super::consumer::RemoteConsumer;
-use super::failure::failed;
+use super::consumer::{RemoteConsumer, offsets};
+use super::failure::{failed, goes_on};
 use super::number;
+use super::standing::Standing;
 use crate::cluster::PATIENCE;
 
 /// A producer of a [`Remote`](crate::Remote).
@@ -31,6 +32,10 @@ use crate::cluster::PATIENCE;
 pub struct RemoteProducer {
     producer: BaseProducer<Outcomes>,
     transaction: Transaction,
+    /// Of consumers whose offsets the transaction has.
+    claims: Vec<Arc<Standing>>,
+    /// How long a call may take.
+    pub(super) patience: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,10 @@ enum Transaction {
     Never,
     None,
     Open,
+    /// It can only be aborted.
+    Lost,
+    /// The client has been told to commit it, and nobody knows what has become of that. It takes no other call until it has said so.
+    Commits,
 }
 
 /// The first record that was not delivered, and where it was to go.
@@ -70,14 +79,14 @@ fn invalid(text: &str) -> Error {
 impl RemoteProducer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self> {
         let producer = config.create_with_context(Outcomes::default()).map_err(failed("producer"))?;
-        Ok(Self { producer, transaction: Transaction::Never })
+        Ok(Self { producer, transaction: Transaction::Never, claims: Vec::new(), patience: PATIENCE })
     }
 
     pub(super) fn with_transactions(config: &ClientConfig) -> Result<Self> {
         let producer: BaseProducer<Outcomes> =
             config.create_with_context(Outcomes::default()).map_err(failed("producer"))?;
         producer.init_transactions(PATIENCE).map_err(failed("fencing earlier producers"))?;
-        Ok(Self { producer, transaction: Transaction::None })
+        Ok(Self { producer, transaction: Transaction::None, claims: Vec::new(), patience: PATIENCE })
     }
 
     /// What became of records that were sent before.
@@ -94,8 +103,43 @@ impl RemoteProducer {
     fn check_open(&self) -> Result<()> {
         match self.transaction {
             Transaction::Open => Ok(()),
+            Transaction::Lost => Err(invalid("the transaction is to be aborted")),
+            Transaction::Commits => Err(invalid("the transaction is being committed")),
             Transaction::None => Err(invalid("no transaction was begun")),
             Transaction::Never => Err(invalid("the producer has no transactional id")),
+        }
+    }
+
+    /// The transaction is over.
+    fn end(&mut self, end: fn(&Standing)) {
+        self.transaction = Transaction::None;
+        self.claims.drain(..).for_each(|standing| end(&standing));
+    }
+
+    /// Begins to commit, or goes on with it.
+    fn go_on_to_commit(&mut self) -> Result<()> {
+        let Err(error) = self.producer.commit_transaction(self.patience) else {
+            self.end(Standing::done);
+            return Ok(());
+        };
+        self.transaction = if goes_on(&error) { Transaction::Commits } else { Transaction::Lost };
+        Err(failed("commit of a transaction")(error))
+    }
+
+    /// Fenced, there is nothing left to abort.
+    fn look_for_fences<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
+            self.end(Standing::go_back);
+        }
+        outcome
+    }
+}
+
+/// As an abort, but for one that may have been committed.
+impl Drop for RemoteProducer {
+    fn drop(&mut self) {
+        if self.transaction != Transaction::Commits {
+            self.end(Standing::go_back);
         }
     }
 }
@@ -120,7 +164,7 @@ impl Produce for RemoteProducer {
         message.partition = record.partition_number().map(number);
         message.timestamp = record.timestamp_millis();
         message.headers = headers;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match self.producer.send(message) {
                 Ok(()) => break,
@@ -139,14 +183,16 @@ impl Produce for RemoteProducer {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.producer.flush(PATIENCE).map_err(failed("flush"))?;
+        self.producer.flush(self.patience).map_err(failed("flush"))?;
         self.check()
     }
 
     fn begin_transaction(&mut self) -> Result<()> {
         match self.transaction {
             Transaction::Never => return Err(invalid("the producer has no transactional id")),
-            Transaction::Open => return Err(invalid("a transaction is open")),
+            Transaction::Open | Transaction::Lost | Transaction::Commits => {
+                return Err(invalid("a transaction is open"));
+            }
             Transaction::None => {}
         }
         self.producer.begin_transaction().map_err(failed("begin of a transaction"))?;
@@ -156,33 +202,47 @@ impl Produce for RemoteProducer {
 
     fn send_offsets(&mut self, consumer: &mut RemoteConsumer) -> Result<()> {
         self.check_open()?;
-        let offsets = consumer.stands()?;
+        // Before what may fail: an abort then takes the consumer back, too.
+        let standing = consumer.standing();
+        if !self.claims.iter().any(|known| Arc::ptr_eq(known, standing)) {
+            self.claims.push(Arc::clone(standing));
+        }
+        let claimed = standing.claim().inspect_err(|_| self.transaction = Transaction::Lost)?;
         let group = consumer.client().group_metadata().ok_or_else(|| invalid("the consumer has no group"))?;
         self.producer
-            .send_offsets_to_transaction(&offsets, &group, PATIENCE)
+            .send_offsets_to_transaction(&offsets(&claimed)?, &group, self.patience)
             .map_err(failed("offsets of a transaction"))
     }
 
     fn commit_transaction(&mut self) -> Result<()> {
-        self.check_open()?;
-        let committed = self.flush().and_then(|()| {
-            self.producer.commit_transaction(PATIENCE).map_err(failed("commit of a transaction"))
-        });
-        // Fenced, there is nothing left to abort.
-        if committed.as_ref().map_or_else(|error| error.kind() == ErrorKind::Fenced, |()| true) {
-            self.transaction = Transaction::None;
+        if self.transaction != Transaction::Commits {
+            self.check_open()?;
+            let flushed = self.flush();
+            self.look_for_fences(flushed)?;
         }
-        committed
+        let committed = self.go_on_to_commit();
+        self.look_for_fences(committed)
     }
 
     fn abort_transaction(&mut self) -> Result<()> {
-        self.check_open()?;
+        match self.transaction {
+            Transaction::Open | Transaction::Lost => {}
+            Transaction::Commits => match self.go_on_to_commit() {
+                Ok(()) => return Err(invalid("the transaction was committed before it could be aborted")),
+                // An abort may follow.
+                Err(_) if self.transaction == Transaction::Lost => {}
+                committed => return self.look_for_fences(committed),
+            },
+            Transaction::None | Transaction::Never => return self.check_open(),
+        }
+        self.transaction = Transaction::Lost;
         // An abort waits for what is on its way, and nobody else would take its outcome. What becomes of it does not matter any more.
-        drop(self.producer.flush(PATIENCE));
-        let aborted = self.producer.abort_transaction(PATIENCE).map_err(failed("abort of a transaction"));
+        drop(self.producer.flush(self.patience));
+        let aborted =
+            self.producer.abort_transaction(self.patience).map_err(failed("abort of a transaction"));
         self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        aborted?;
-        self.transaction = Transaction::None;
+        self.look_for_fences(aborted)?;
+        self.end(Standing::go_back);
         Ok(())
     }
 }

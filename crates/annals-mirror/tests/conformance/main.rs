@@ -124,6 +124,8 @@ const NOT_MOCKED: &[&str] = &[
     "a transaction shows whole when it is committed",
     "an aborted transaction never shows",
     "offsets are committed with the records",
+    "offsets are aborted with the records",
+    "what a group does is done once, whoever joins",
     "a newer producer fences the older one",
 ];
 

@@ -1,8 +1,11 @@
 //! Transactions.
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
 use annals::{Record, TopicPartition};
 
-use super::{Check, Failure, hold, take, take_nothing, texts, topic};
+use super::{Check, Failure, PATIENCE, hold, take, take_nothing, texts, topic};
 use crate::error::ErrorKind;
 use crate::verbs::{Backend, Consume, Produce};
 
@@ -12,6 +15,8 @@ pub(super) fn checks<B: Backend>() -> Vec<Check<B>> {
         Check { name: "an aborted transaction never shows", run: aborts },
         Check { name: "offsets are committed with the records", run: offsets_commit },
         Check { name: "offsets are aborted with the records", run: offsets_abort },
+        Check { name: "what was aborted is handed out again", run: goes_back },
+        Check { name: "what a group does is done once, whoever joins", run: once },
         Check { name: "a newer producer fences the older one", run: fences },
         Check { name: "a call in the wrong order is told", run: wrong_order },
     ]
@@ -92,6 +97,92 @@ fn offsets_commit<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
 
 fn offsets_abort<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     step(kafka, &format!("{run}-without"), false)
+}
+
+fn goes_back<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let name = topic(kafka, format!("{run}-back"), 1)?;
+    let place = TopicPartition::new(name.as_str(), 0);
+    let mut first = kafka.producer()?;
+    (0..5).try_for_each(|number| first.send(Record::to(&name).value(&number.to_string())))?;
+    first.flush()?;
+    let mut consumer = kafka.consumer(&format!("{run}-back"))?;
+    consumer.subscribe(&[&name])?;
+    let mut producer = kafka.transactional_producer(&format!("{run}-back"))?;
+    for _ in 0..2 {
+        let found = take(&mut consumer, 5)?;
+        hold!(texts(&found) == ["0", "1", "2", "3", "4"], "{:?}", texts(&found));
+        producer.begin_transaction()?;
+        producer.send_offsets(&mut consumer)?;
+        producer.abort_transaction()?;
+        let stands = consumer.position(&place)?;
+        hold!(stands == Some(0), "after the abort it stands at {stands:?}");
+    }
+    // What the program says after that stands.
+    take(&mut consumer, 5)?;
+    producer.begin_transaction()?;
+    producer.send_offsets(&mut consumer)?;
+    producer.abort_transaction()?;
+    consumer.seek(&place, 3)?;
+    let found = take(&mut consumer, 2)?;
+    hold!(texts(&found) == ["3", "4"], "{:?}", texts(&found));
+    Ok(())
+}
+
+/// Workers join while there is work.
+fn once<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    const RECORDS: u32 = 1200;
+    let input = topic(kafka, format!("{run}-once-in"), 4)?;
+    let output = topic(kafka, format!("{run}-once-out"), 1)?;
+    let mut first = kafka.producer()?;
+    let mut reader = kafka.consumer(&format!("{run}-once-reader"))?;
+    reader.assign(&[(output.as_str(), 0).into()])?;
+    let (mut done, mut workers, began) = (Vec::new(), Vec::new(), Instant::now());
+    let mut numbers = 0..RECORDS;
+    for round in 0.. {
+        for number in numbers.by_ref().take(20) {
+            first.send(Record::to(&input).partition(number % 4).value(&number.to_string()))?;
+        }
+        first.flush()?;
+        if round % 15 == 0 && workers.len() < 3 {
+            let mut consumer = kafka.consumer(&format!("{run}-once"))?;
+            consumer.subscribe(&[&input])?;
+            let id = format!("{run}-once-{round}");
+            workers.push((consumer, kafka.transactional_producer(&id)?));
+        }
+        for (consumer, producer) in &mut workers {
+            work(consumer, producer, &output)?;
+        }
+        let found = reader.poll(Duration::from_millis(10))?;
+        done.extend(texts(&found));
+        if numbers.is_empty() && workers.len() == 3 && done.len() >= RECORDS as usize && found.is_empty() {
+            break;
+        }
+        // Three transactions a round.
+        hold!(began.elapsed() < 3 * PATIENCE, "{} records were done of {RECORDS}", done.len());
+    }
+    let different: BTreeSet<_> = done.iter().collect();
+    hold!(different.len() == done.len(), "{} were done twice", done.len() - different.len());
+    hold!(done.len() == RECORDS as usize, "{} records were done of {RECORDS}", done.len());
+    Ok(())
+}
+
+/// A step of a worker: what it was handed goes out, or is left to whoever has it by now.
+fn work<C: Consume, P: Produce<Consumer = C>>(
+    consumer: &mut C,
+    producer: &mut P,
+    output: &str,
+) -> Result<(), Failure> {
+    let found = consumer.poll(Duration::from_millis(20))?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    producer.begin_transaction()?;
+    found.iter().try_for_each(|record| producer.send(record.to_record().topic(output)))?;
+    match producer.send_offsets(consumer).and_then(|()| producer.commit_transaction()) {
+        Err(error) if error.kind() == ErrorKind::NotAssigned => producer.abort_transaction()?,
+        committed => committed?,
+    }
+    Ok(())
 }
 
 fn fences<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
