@@ -91,7 +91,18 @@ impl Consumer {
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        Ok(Pending { group, member, positions, untouched, touched, endings, beyond: None, _taken: taken })
+        let owed = self.owed.first().cloned();
+        Ok(Pending {
+            group,
+            member,
+            positions,
+            owed,
+            untouched,
+            touched,
+            endings,
+            beyond: None,
+            _taken: taken,
+        })
     }
 
     /// Commits given offsets: those of the last records done, plus one.
@@ -135,6 +146,7 @@ impl Consumer {
         let done: Vec<_> =
             positions.iter().map(|(at, offset)| (at.topic_partition().clone(), *offset)).collect();
         let left_out = self.request(positions, metadata, CommitKind::Given)?;
+        self.owed.clear();
         self.note_done(done);
         told(left_out.why)
     }
@@ -206,6 +218,8 @@ impl Consumer {
     }
 
     fn note_positions_done(&mut self, is_done: impl Fn(&Partition) -> bool) {
+        // Who commits without a transaction takes what was handed out for done.
+        self.owed.clear();
         for one in self.assigned.values_mut().filter(|one| is_done(&one.partition)) {
             if let Some(position) = one.decided_position() {
                 one.note_done(position);

@@ -58,6 +58,9 @@ pub struct Consumer {
     /// The partition whose look has panicked last, until one does not. A poll that has something to hand out does not look at it.
     pub(super) panicked: Option<TopicPartition>,
     pub(super) auto_commit: AutoCommit,
+    /// Partitions that its group has taken from it behind records that it has handed out and that nothing has made done: a transaction with its
+    /// positions would leave theirs out.
+    pub(super) owed: BTreeSet<TopicPartition>,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
     pub(super) unreported: Unreported,
@@ -99,6 +102,7 @@ impl Consumer {
             next: None,
             panicked: None,
             auto_commit,
+            owed: BTreeSet::new(),
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),
             endings: Arc::default(),
@@ -212,6 +216,7 @@ impl Consumer {
             }
         }
         if ending.goes_back {
+            self.owed.clear();
             self.assigned.values_mut().for_each(Assigned::go_back);
         }
         // Also where it took effect: what was handed out after it was given the positions is not committed yet.
@@ -290,8 +295,13 @@ impl Consumer {
     /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
     fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
         self.let_go(place, lost);
-        if matches!(self.role, Role::Member(_)) && lost.partition.is_gone() {
+        if !matches!(self.role, Role::Member(_)) {
+            return;
+        }
+        if lost.partition.is_gone() {
             self.deleted.insert(Arc::clone(place.shared_topic()));
+        } else if lost.touched(self.endings.done(&lost.partition).as_ref()).is_some() {
+            self.owed.insert(place.clone());
         }
     }
 

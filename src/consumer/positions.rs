@@ -120,6 +120,7 @@ impl Consumer {
         // The next poll says why it could not.
         drop(self.follow_group());
         self.auto_commit.note_change();
+        self.owed.clear();
         for assigned in self.assigned.values_mut() {
             assigned.go_back();
             self.endings.note_moved(assigned.partition.topic_partition());

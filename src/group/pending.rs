@@ -23,6 +23,8 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
+    /// A partition that is not among them, and of which the member has handed out what is not done: the group has given it away since.
+    pub(crate) owed: Option<TopicPartition>,
     /// Partitions of which nothing was handed out behind what is done, with that: there may be others that were read once more, to where they stood.
     pub(crate) untouched: BTreeMap<TopicPartition, Offset>,
     /// All others from which something was handed out: it lies from there to the position.
@@ -263,6 +265,11 @@ impl Prepared for Held<'_> {
 }
 
 impl Pending {
+    fn not_assigned(&self, partition: &TopicPartition, member: &str) -> Error {
+        let (partition, group) = (partition.clone(), self.group.name().to_owned());
+        Error::NotAssigned { partition, group, member: member.to_owned() }
+    }
+
     /// Adds what is to be written of it, and what was read.
     fn add_to(
         &self,
@@ -271,17 +278,16 @@ impl Pending {
         timestamp: Timestamp,
     ) -> Result<()> {
         let owner = self.member.as_ref().zip(members);
+        if let Some((place, (member, _))) = self.owed.as_ref().zip(self.member.as_ref()) {
+            return Err(self.not_assigned(place, member));
+        }
         for (partition, offset) in &self.positions {
             let (place, offset) = (partition.topic_partition(), *offset);
             partition.log().check_open()?;
             if let Some(((member, known), members)) = owner
                 && !members.owns((member, *known), partition)
             {
-                return Err(Error::NotAssigned {
-                    partition: place.clone(),
-                    group: self.group.name().to_owned(),
-                    member: member.clone(),
-                });
+                return Err(self.not_assigned(place, member));
             }
             check_range(partition, offset)?;
             let done = self.untouched.get(place);

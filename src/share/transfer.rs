@@ -130,8 +130,8 @@ impl Holds {
         let positions = vec![(step.partition.clone(), moved.first())];
         let beyond = Some(Beyond { text, read_to: moved.end(), follows });
         let (untouched, touched) = (BTreeMap::new(), BTreeMap::new());
-        let (member, endings, _taken) = (None, None, None);
-        let pending = Pending { group, member, positions, untouched, touched, endings, beyond, _taken };
+        let (member, owed, endings, _taken) = (None, None, None, None);
+        let pending = Pending { group, member, positions, owed, untouched, touched, endings, beyond, _taken };
         tx.take_part(
             || PendingOffsets::new(&self.groups, IsOver::default()),
             |offsets| offsets.set(pending),

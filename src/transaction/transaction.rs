@@ -236,6 +236,9 @@ impl Transaction {
     /// [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is, and nothing
     /// is committed for these partitions of the group before the store is opened again.
     ///
+    /// Where the group has given a partition to another member after records of it were handed out that are not done, as at a poll in the middle of the transaction, the
+    /// commit is [`NotAssigned`](crate::Error::NotAssigned): the other one is handed these records again.
+    ///
     /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
     /// [`Consumer::commit`]; automatic commits wait. Fenced, expired or aborted from outside it has come to its end, also where nobody drops it.
     ///

@@ -206,6 +206,48 @@ fn committed_offsets_take_effect_with_the_records() {
     }
 }
 
+/// A second poll noticed that the partition was another's, and its records took effect without their offsets: the other one did them again.
+#[test]
+fn what_was_handed_out_before_a_rebalance_in_the_middle_of_a_transaction_took_effect_without_its_offsets() {
+    let poll = |consumer: &mut annals::Consumer| {
+        let mut places = Vec::new();
+        while let records = consumer.poll(Duration::from_millis(50)).unwrap()
+            && !records.is_empty()
+        {
+            places.extend(records.iter().map(|record| record.partition()));
+        }
+        places.sort_unstable();
+        places
+    };
+    for is_told_first in [true, false] {
+        let (_dir, store) = store();
+        for (partition, value) in [(0, "a"), (1, "b")] {
+            store.producer().send(Record::to("debits").partition(partition).value(value)).unwrap();
+        }
+        let mut first = store.consumer("billing").unwrap();
+        first.subscribe(["debits"]).unwrap();
+        let mut tx = store.transaction("billing").unwrap();
+        assert_eq!(poll(&mut first), [0, 1]);
+        tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
+        if is_told_first {
+            tx.commit_offsets(&first).unwrap();
+        }
+        let mut second = store.consumer("billing").unwrap();
+        second.subscribe(["debits"]).unwrap();
+        assert!(poll(&mut first).is_empty(), "it notices that one is the second one's");
+        tx.commit_offsets(&first).unwrap();
+        assert!(matches!(tx.commit(), Err(Error::NotAssigned { .. })));
+        assert!(committed(&store, "credits").is_empty() && store.committed("billing").is_empty());
+        // Each does what it has now, and nothing is owed any more.
+        for member in [&mut first, &mut second] {
+            let mut tx = store.transaction("billing").unwrap();
+            assert_eq!(poll(member).len(), 1);
+            tx.commit_offsets(member).unwrap();
+            tx.commit().unwrap();
+        }
+    }
+}
+
 #[test]
 fn offsets_of_a_partition_that_another_member_has_are_refused_with_all_the_rest() {
     let (_dir, store) = store();

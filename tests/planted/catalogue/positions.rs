@@ -5,6 +5,13 @@ use super::*;
 pub(super) const BUGS: &[Bug] = &[
     // What belongs to a topic, and positions.
     Bug {
+        name: "what-was-handed-out-before-a-rebalance-takes-effect-without-its-offsets",
+        file: "src/consumer/consumer.rs",
+        good: "            self.owed.insert(place.clone());\n",
+        bad: "",
+        caught_by: &[tests("interface", &["transactions::together::"])],
+    },
+    Bug {
         name: "commit-for-a-name-and-not-a-topic",
         file: "src/group/groups.rs",
         good: "self.topic_id == partition.topic_id()",
