@@ -240,8 +240,7 @@ impl Log {
         let mut horizons = Vec::new();
         // Where the first one begins that stays as it was.
         let mut uncleaned: Option<Offset> = None;
-        let mut lack: Option<Lack> = None;
-        let mut tables_left = MOST_TABLES;
+        let (mut lack, mut tables_left): (Option<Lack>, _) = (None, MOST_TABLES);
         let mut ranges = VecDeque::from(runs(&segments, &self.run_limits()));
         while let Some(range) = ranges.pop_front() {
             let run = at.sources.get(range.clone()).unwrap_or_default();
