@@ -62,7 +62,9 @@ impl Months {
 }
 
 fn send(tx: &mut Transaction, topics: &[&str], value: &str) {
-    topics.iter().for_each(|topic| _ = tx.send(Record::to(*topic).value(value)).unwrap());
+    for topic in topics {
+        tx.send(Record::to(topic).value(value)).unwrap();
+    }
 }
 
 #[test]
