@@ -137,7 +137,7 @@ fn wait_for_each(consumers: &mut [annals::Consumer]) -> u64 {
 /// How often the bell of the store was rung, on which all sleep who wait elsewhere.
 fn rung(dir: &Path) -> u32 {
     let live = std::fs::read(dir.join("annals.live")).unwrap();
-    u32::from_ne_bytes(live[64..68].try_into().unwrap())
+    u32::from_ne_bytes(live.get(64..68).unwrap().try_into().unwrap())
 }
 
 /// Each task that was woken rang again, for all tasks and threads of all processes: with a hundred of these, ten thousand looks for a record.
