@@ -242,7 +242,11 @@ fn a_step_says_what_it_skipped() {
     let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
     let topic = store.create_topic("events", indexed()).unwrap();
     let partition = topic.partition(0).unwrap();
-    let send = |number: usize| (0..number).for_each(|_| drop(append(&topic, "a", "1")));
+    let send = |number: usize| {
+        for _ in 0..number {
+            append(&topic, "a", "1");
+        }
+    };
     let open = || store.projection("sums", "events").unwrap().on_deleted(OnDeleted::Skip);
     send(5);
     partition.delete_records(2).unwrap();
