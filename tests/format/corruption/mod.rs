@@ -2,8 +2,8 @@
 //! zeroed, set, doubled and swapped, files replaced by what they were earlier, removed, emptied and exchanged.
 //!
 //! Whatever it is, everything reads as before or an error says where it does not. What a crash may have left above the
-//! durable mark is cut off, and told. The whole sweep is part of `cargo test`; its figures come with
-//! `cargo test --test format corruption:: -- --nocapture`; `ANNALS_SWEEP_STRIDE=17` looks at every 17th damage only.
+//! durable mark is cut off, and told. `cargo test` looks at every third damage, `.ci/run` at each; the
+//! figures of all of them come with `ANNALS_SWEEP_STRIDE=1 cargo test --test format corruption:: -- --nocapture`.
 
 #[cfg(test)]
 mod damage;
