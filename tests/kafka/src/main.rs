@@ -22,6 +22,7 @@ mod tally;
 mod to_kafka;
 mod way_back;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use annals_kafka_tests::{Answer, cluster, java};
@@ -74,8 +75,17 @@ fn number(variable: &str, default: usize) -> Answer<usize> {
 }
 
 fn judged(tally: &tally::Tally) -> Answer<()> {
-    for difference in tally.differences.iter().take(40) {
-        println!("{difference}");
+    // A few of each kind: what differs in numbers alone is of one.
+    let mut kinds = BTreeMap::<String, usize>::new();
+    for difference in &tally.differences {
+        let kind = kinds.entry(difference.replace(|letter: char| letter.is_ascii_digit(), "")).or_default();
+        *kind += 1;
+        if *kind <= 3 {
+            println!("{difference}");
+        }
+    }
+    for (kind, count) in kinds.iter().filter(|(_, count)| **count > 3) {
+        println!("{count} times: {kind}");
     }
     let tally::Tally { topics, segments, batches, empty_batches, records, .. } = tally;
     println!(
