@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::format::RawRecord;
-use crate::types::{Header, NO_TIMESTAMP, Offset, Record, Timestamp, TopicPartition};
+use crate::types::{Header, NO_TIMESTAMP, Offset, Record, Shown, Timestamp, TopicPartition};
 
 /// A record as read: borrowed from the mapped segment, or from the buffer its batch was expanded into.
 ///
@@ -110,12 +110,11 @@ impl<'a> RecordRef<'a> {
 
 impl fmt::Debug for RecordRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
         f.debug_struct("RecordRef")
             .field("at", &format_args!("{}@{}", self.place, self.offset()))
             .field("timestamp", &self.timestamp())
-            .field("key", &text(self.key()))
-            .field("value", &text(self.value()))
+            .field("key", &self.key().map(Shown))
+            .field("value", &self.value().map(Shown))
             .field("headers", &self.raw.headers.len())
             .finish()
     }
@@ -129,7 +128,9 @@ impl fmt::Debug for RecordRef<'_> {
 ///     record.value.is_none()
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `{:?}` prints keys and values as text where they are UTF-8, as escaped bytes where they are not.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedRecord {
     /// The topic's name.
@@ -174,6 +175,19 @@ impl OwnedRecord {
     /// When the event happened, as the system counts time; `None` when the record has no timestamp.
     pub fn time(&self) -> Option<SystemTime> {
         system_time(self.timestamp)
+    }
+}
+
+impl fmt::Debug for OwnedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, partition, offset, timestamp, key, value, headers } = self;
+        f.debug_struct("OwnedRecord")
+            .field("at", &format_args!("{topic}-{partition}@{offset}"))
+            .field("timestamp", timestamp)
+            .field("key", &key.as_deref().map(Shown))
+            .field("value", &value.as_deref().map(Shown))
+            .field("headers", headers)
+            .finish()
     }
 }
 
@@ -229,11 +243,20 @@ fn system_time(timestamp: Timestamp) -> Option<SystemTime> {
 ///     record.headers.iter().find(|header| header.key == "trace")
 /// }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedHeader {
     /// The header's name.
     pub key: String,
     /// The header's value, `None` when null.
     pub value: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for OwnedHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedHeader")
+            .field("key", &self.key)
+            .field("value", &self.value.as_deref().map(Shown))
+            .finish()
+    }
 }

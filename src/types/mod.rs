@@ -5,6 +5,7 @@ mod durability;
 mod place;
 mod query;
 mod record;
+mod shown;
 mod units;
 mod utc;
 
@@ -15,5 +16,6 @@ pub use place::TopicPartition;
 pub use query::Query;
 pub(crate) use query::Words;
 pub use record::{Header, Record};
+pub(crate) use shown::Shown;
 pub use units::{NO_TIMESTAMP, Offset, Timestamp};
 pub(crate) use utc::Utc;

@@ -1,12 +1,13 @@
 //! A record on its way in: everything is borrowed, nothing is copied before it is encoded into the open batch.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Timestamp;
+use super::{Shown, Timestamp};
 
 /// One header of a record: a name that may repeat or be empty, and bytes or null.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Header<'a> {
     /// The header's name. What is sent here is UTF-8. Clients of brokers may have written names of other bytes: they are read
     /// with U+FFFD in the place of what is not UTF-8, as Kafka's own consumer reads them, and stay as they are in the files.
@@ -27,7 +28,7 @@ pub struct Header<'a> {
 /// let gone = Record::to("orders").key("alice");
 /// assert_eq!(gone.value_bytes(), None);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[must_use = "a record does nothing until it is sent"]
 pub struct Record<'a> {
     topic: Option<&'a str>,
@@ -145,5 +146,25 @@ impl<'a> Record<'a> {
     /// The headers in order.
     pub fn headers(&self) -> &[Header<'a>] {
         &self.headers
+    }
+}
+
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").field("key", &self.key).field("value", &self.value.map(Shown)).finish()
+    }
+}
+
+impl fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { topic, partition, timestamp, key, value, headers } = self;
+        f.debug_struct("Record")
+            .field("topic", topic)
+            .field("partition", partition)
+            .field("timestamp", timestamp)
+            .field("key", &key.map(Shown))
+            .field("value", &value.map(Shown))
+            .field("headers", headers)
+            .finish()
     }
 }
