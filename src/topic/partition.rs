@@ -111,7 +111,7 @@ impl Partition {
         self.log.start()
     }
 
-    /// Returns the offset below which everything survives a power cut; a record of a transaction, if the rest of it does: [`flush`](Self::flush) ensures that.
+    /// Returns the offset below which everything survives a power cut; a transaction's record if the rest does, which [`flush`](Self::flush) ensures.
     pub fn durable(&self) -> Offset {
         self.log.durable()
     }
