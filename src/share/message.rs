@@ -24,10 +24,9 @@ pub(super) struct Delivery {
 
 /// A record for this worker alone to work on, while it has the lock. It derefs to the record.
 ///
-/// A message is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to
-/// be tried again, [`reject`](Self::reject) when nobody should try it, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a
-/// `retry`. If the lock expires first, the message is delivered again, and the answer is refused with [`LockLost`](crate::Error::LockLost),
-/// even if nobody has taken it since.
+/// A message is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to be tried again,
+/// [`reject`](Self::reject) when nobody should try it, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a `retry`. If the lock expires
+/// first, the message is delivered again, and the answer is refused with [`LockLost`](crate::Error::LockLost), even if nobody has taken it since.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};

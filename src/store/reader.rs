@@ -20,9 +20,8 @@ use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
 
-/// A store that this process only reads, except for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer.
-/// [`Store::open_read_only`](crate::Store::open_read_only) opens a store that nobody writes to, [`attach`](Self::attach) a store that another
-/// process writes to. Cheap to clone, and usable from many threads at once.
+/// A store that this process only reads, except for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer. [`Store::open_read_only`](crate::Store::open_read_only)
+/// opens a store that nobody writes to, [`attach`](Self::attach) a store that another process writes to. Cheap to clone, and usable from many threads at once.
 ///
 /// With a read-only open nothing is written, neither a byte nor a name, so it works on read-only media. What an open for writing would
 /// repair is worked out in memory: a torn tail, transactions without an end, committed offsets above the end of their partition. As
