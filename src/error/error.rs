@@ -35,7 +35,7 @@ pub enum Error {
     UnknownTopic {
         /// The name.
         topic: String,
-        /// True when it was there and was deleted; then another of that name may exist.
+        /// True when the topic was there and was deleted; then another of that name may exist.
         was_deleted: bool,
     },
 
@@ -46,7 +46,7 @@ pub enum Error {
         topic: String,
         /// The partition asked for.
         partition: u32,
-        /// How many partitions the topic has.
+        /// The number of partitions that the topic has.
         partitions: u32,
     },
 
@@ -55,7 +55,7 @@ pub enum Error {
     TopicExists {
         /// The name asked for.
         topic: String,
-        /// The topic in the way.
+        /// The existing topic whose name is in the way.
         existing: String,
     },
 
@@ -109,9 +109,9 @@ pub enum Error {
     InvalidTimestamp {
         /// The record's timestamp, Unix milliseconds.
         timestamp: Timestamp,
-        /// The oldest accepted now.
+        /// The oldest timestamp accepted now.
         earliest: Timestamp,
-        /// The newest accepted now.
+        /// The newest timestamp accepted now.
         latest: Timestamp,
     },
 
@@ -131,7 +131,7 @@ pub enum Error {
     Full {
         /// The partition.
         partition: TopicPartition,
-        /// Bytes of its batches.
+        /// Bytes of the partition's batches.
         bytes: u64,
         /// The limit.
         limit: u64,
@@ -166,7 +166,7 @@ pub enum Error {
     SnapshotCutOff {
         /// The partition of the stream.
         partition: TopicPartition,
-        /// The stream's key; bytes that are no text are escaped.
+        /// The stream's key; bytes that are not text are escaped.
         key: String,
         /// The version of the snapshot.
         version: Offset,
@@ -179,7 +179,7 @@ pub enum Error {
     UnexpectedEnd {
         /// The partition.
         partition: TopicPartition,
-        /// The end the caller expected.
+        /// The end that the caller expected.
         expected: Offset,
         /// The next offset to be assigned.
         found: Offset,
@@ -192,10 +192,10 @@ pub enum Error {
         partition: TopicPartition,
         /// What does not hold.
         condition: Arc<Condition>,
-        /// The offset of the last event of the stream, or of one that matches: the last one, or, of a query that asks for any event, the first. `None`
-        /// where there is none. Where it is not undecided, events of transactions without an end are left out.
+        /// The offset of the last event of the stream, or of one that matches: the last one, or, for a query that asks for any event, the first. `None`
+        /// if there is none. If `is_undecided` is not set, events of transactions without an end are left out.
         found: Option<Offset>,
-        /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
+        /// True if that event belongs to a transaction that is not decided: the same call may succeed when it is.
         is_undecided: bool,
     },
 
@@ -263,7 +263,7 @@ pub enum Error {
     Undecided {
         /// The transaction's name.
         name: String,
-        /// What failed.
+        /// The cause.
         cause: Arc<Error>,
     },
 
@@ -329,7 +329,7 @@ pub enum Error {
         partition: TopicPartition,
         /// The message's offset.
         offset: Offset,
-        /// What has become of the message.
+        /// What has happened to the message.
         reason: &'static str,
     },
 
@@ -340,7 +340,7 @@ pub enum Error {
         topic: String,
         /// The id.
         id: String,
-        /// When it was sent, Unix milliseconds.
+        /// When the earlier message was sent, Unix milliseconds.
         sent: Timestamp,
     },
 
@@ -397,7 +397,7 @@ pub enum Error {
     /// one.
     #[error("line {line}: {cause} ({records} records were appended)")]
     Import {
-        /// The line, from 1: that at fault, or the first of those that were appended together.
+        /// The line, from 1: the one at fault, or the first of those that were appended together.
         line: u64,
         /// How many records were appended.
         records: u64,
@@ -408,7 +408,7 @@ pub enum Error {
     /// The caller's own callback stopped the call before it was done.
     #[error("{what} was ended by its caller")]
     Cancelled {
-        /// What was ended.
+        /// The operation that was stopped.
         what: &'static str,
     },
 
@@ -417,7 +417,7 @@ pub enum Error {
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
-        /// The process that holds it, when the lock file says.
+        /// The process that holds it, if the lock file says.
         pid: Option<u32>,
     },
 
@@ -427,7 +427,7 @@ pub enum Error {
     StoreInUse {
         /// The store's directory.
         path: PathBuf,
-        /// The process that writes, when the lock file says.
+        /// The process that writes, if the lock file says.
         pid: Option<u32>,
     },
 
@@ -453,7 +453,7 @@ pub enum Error {
     /// called for was not done; the rest of the store is as before.
     #[error("a call into the program panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
 
@@ -466,12 +466,12 @@ pub enum Error {
         position: u64,
         /// Base offset of the batch where it is known, or the offset expected there.
         offset: Option<Offset>,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
-        /// Whose file it is; `None` for a file of the store itself.
+        /// The partition whose file it is; `None` for a file of the store itself.
         partition: Option<TopicPartition>,
-        /// Where a reader that met it can go on: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
-        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) goes there by itself. `None` for damage that no reader met.
+        /// Where a reader that met the damage can continue: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
+        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) continues there automatically. `None` for damage that no reader met.
         resume_at: Option<Offset>,
     },
 
@@ -482,7 +482,7 @@ pub enum Error {
         path: PathBuf,
         /// Byte position of what is in the way, or of the batch that holds it.
         position: u64,
-        /// The offset expected there, where one is.
+        /// The offset expected there, if there is one.
         offset: Option<Offset>,
         /// What is in the way, and what to do.
         reason: String,
@@ -545,7 +545,7 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
         /// The system's answer.
         source: Arc<io::Error>,

@@ -52,15 +52,15 @@ const ENCODING: &str = "encoding";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait EventType: Serialize {
-    /// Its name: the value of the header `type`.
+    /// The type's name: the value of the header `type`.
     const NAME: &'static str;
-    /// Which of its versions this type is.
+    /// The version of the type.
     const VERSION: u32 = 1;
 
-    /// The event as a record is made of it.
+    /// Encodes the event, to make a record of it.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a value that serde cannot encode so: a map whose keys are no text, in JSON.
+    /// [`InvalidArgument`](Error::InvalidArgument) for a value that serde cannot encode in this way: a map whose keys are not text, in JSON.
     fn encode(&self, encoding: Encoding) -> Result<Encoded> {
         let value = match encoding {
             Encoding::Json => serde_json::to_vec(self).map_err(|error| error.to_string()),

@@ -19,8 +19,8 @@ use crate::types::Record;
 /// assert_eq!(ByCountry.partition(&Record::new().header("country", "no"), 4), Some((110 + 111) % 4));
 /// ```
 pub trait Partitioner: std::fmt::Debug + Send + Sync {
-    /// A partition below `partitions`, or `None` when any will do: then the producer fills one partition's batch after the
-    /// other. Not asked for records that name their partition, nor where the topic has only one.
+    /// Returns a partition below `partitions`, or `None` when any will do: then the producer fills one partition's batch after the
+    /// other. It is not called for records that name their partition, nor where the topic has only one.
     fn partition(&self, record: &Record<'_>, partitions: u32) -> Option<u32>;
 }
 
