@@ -80,7 +80,7 @@ impl SegmentDump {
         self.stretches_from(0)
     }
 
-    /// Does the same from a byte position on, at which a batch must begin: where an earlier iteration ended, or where an entry of the
+    /// Iterates from a byte position on, at which a batch must begin: where an earlier iteration ended, or where an entry of the
     /// offset index points. So a tool that follows a growing segment need not read it from the start each time.
     ///
     /// ```

@@ -317,7 +317,7 @@ pub enum Error {
     NotCommitted {
         /// The group.
         group: String,
-        /// The partitions, in order, and where the consumer stood in each.
+        /// The partitions, in order, and the consumer's position in each.
         partitions: Vec<(TopicPartition, Offset)>,
     },
 

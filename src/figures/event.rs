@@ -116,13 +116,13 @@ pub enum Event {
         partition: TopicPartition,
         /// The group.
         group: String,
-        /// The first.
+        /// The offset of the first message.
         first: Offset,
-        /// The last.
+        /// The offset of the last message.
         last: Offset,
-        /// How often they were handed out.
+        /// How often they were delivered.
         deliveries: u16,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Workers of a queue have not answered messages in time: the messages are delivered again.
@@ -132,7 +132,7 @@ pub enum Event {
         partition: TopicPartition,
         /// The group.
         group: String,
-        /// How many messages.
+        /// The number of messages.
         messages: u64,
     },
     /// A reader that skips damage skipped these offsets.
@@ -140,9 +140,9 @@ pub enum Event {
     Skipped {
         /// The partition.
         partition: TopicPartition,
-        /// The first.
+        /// The first offset that was skipped.
         from: Offset,
-        /// Where it goes on.
+        /// The offset at which the reader continues.
         to: Offset,
     },
 }

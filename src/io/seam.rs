@@ -173,7 +173,7 @@ pub trait FileHandle: fmt::Debug + Send + Sync {
     /// Maps the first `len` bytes in a view that also shows what is written into them later, or returns `None` where the file cannot
     /// be mapped; it is then read positionally.
     fn map(&self, len: u64) -> io::Result<Option<View>>;
-    /// Does the same for access to single places: the system need not read what is around them.
+    /// Maps the first `len` bytes for access to single places: the system need not read what is around them.
     fn map_for_points(&self, len: u64) -> io::Result<Option<View>> {
         self.map(len)
     }

@@ -167,8 +167,8 @@ impl Producer {
         self.shared.topics.flush()
     }
 
-    /// Does the same without a waiting thread, for everything sent before this call, by any producer of the store. Failures are reported as by
-    /// [`flush`](Self::flush).
+    /// Returns a future that is ready when everything sent before this call, by any producer of the store, survives a power cut: a flush
+    /// without a waiting thread. Failures are reported as by [`flush`](Self::flush).
     ///
     /// Dropping the future changes nothing: what was sent is synced as it would have been.
     ///

@@ -68,7 +68,7 @@ impl TopicProducer {
         self.topic().flush()
     }
 
-    /// Does the same without a waiting thread, for everything sent to the topic before this call.
+    /// Returns a future that is ready when everything sent to the topic before this call survives a power cut: a flush without a waiting thread.
     pub fn flush_async(&self) -> Durable {
         match self.producer.check_open() {
             Ok(()) => Durable::of_all(self.topic().partitions()),

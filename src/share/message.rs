@@ -125,7 +125,7 @@ impl Message {
         self.release_after(Some(delay))
     }
 
-    /// Does the same after the delay of the queue's [`retry_policy`](crate::QueueBuilder::retry_policy).
+    /// Makes it be delivered again after the delay of the queue's [`retry_policy`](crate::QueueBuilder::retry_policy).
     ///
     /// # Errors
     /// As for [`release`](Self::release).
@@ -134,7 +134,7 @@ impl Message {
         self.release_after(None)
     }
 
-    /// Does a [`retry`](Self::retry) with a reason. If it was the last delivery, the dead letter contains the reason; otherwise nobody keeps it.
+    /// Retries as [`retry`](Self::retry) does, with a reason. If it was the last delivery, the dead letter contains the reason; otherwise nobody keeps it.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -162,7 +162,7 @@ impl Message {
         self.release_with(None, Some(reason))
     }
 
-    /// Does a [`release`](Self::release) with a reason, as [`retry_because`](Self::retry_because) does.
+    /// Releases as [`release`](Self::release) does, with a reason, as in [`retry_because`](Self::retry_because).
     ///
     /// # Errors
     /// As for [`release`](Self::release).

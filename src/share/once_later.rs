@@ -114,7 +114,7 @@ impl Enqueuer {
         })
     }
 
-    /// Does the same with a time so long from now.
+    /// Sends a record as [`deliver_once_at`](Self::deliver_once_at) does, to be in its topic after `delay`, counted from now.
     ///
     /// # Errors
     /// As for [`deliver_once_at`](Self::deliver_once_at).

@@ -55,7 +55,7 @@ impl Schedule {
         self.holds.send(&record, at, self.durability)
     }
 
-    /// Sends a record that is delivered so long from now.
+    /// Sends a record to the topic it names, to be delivered after `delay`, counted from now.
     ///
     /// # Errors
     /// As for [`deliver_at`](Self::deliver_at).

@@ -232,7 +232,7 @@ impl StoreBuilder {
         self
     }
 
-    /// Does the same as [`Store::verify`], and reports after each segment how much was checked; `Break` stops it there. Files are read
+    /// Checks the store as [`Store::verify`] does, and reports after each segment how much was checked; `Break` stops it there. Files are read
     /// positionally, so that a failing medium is an error.
     ///
     /// ```

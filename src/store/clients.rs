@@ -36,7 +36,7 @@ impl Store {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
     }
 
-    /// Aborts one transaction of which some is written and nothing is decided, and no later transaction of the same name. It is for
+    /// Aborts one transaction that has written something and is not decided, and no later transaction of the same name. It is for
     /// administrators of a store, like Kafka's `Admin.abortTransaction`.
     /// [`StoreStats::open_transactions`](crate::stats::StoreStats::open_transactions) lists the candidates. If nothing of it is left to
     /// abort, nothing happens, and the return value says why. It waits for no call of the transaction; it writes ends of the transaction into

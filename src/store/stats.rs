@@ -37,7 +37,7 @@ pub struct StoreStats {
     pub groups: Vec<GroupStats>,
     /// Queues, by topic and group.
     pub queues: Vec<QueueStats>,
-    /// Transactions of which some is written and nothing is decided: those with a name in the order of their names, then the others.
+    /// Transactions that have written something and are not decided: those with a name in the order of their names, then the others.
     pub open_transactions: Vec<TransactionStats>,
     /// Counts of what has happened since the store was opened; they only rise.
     pub counters: Counters,

@@ -148,8 +148,9 @@ impl Projection {
         self.step_together(timeout, |events, tx| events.iter().try_for_each(|event| work(*event, tx)))
     }
 
-    /// Does the same, but passes all events of a step that the query asks for together, in the order of a poll: for work that writes once per
-    /// step, such as one row for each key in it. `work` is not called if there is no event. Its errors may be of the program's own type.
+    /// Takes the next events as [`step`](Self::step) does, but passes all that the query asks for to `work` together, in the order of a poll:
+    /// for work that writes once per step, such as one row for each key in it. `work` is not called if there is no event. Its errors may be
+    /// of the program's own type.
     ///
     /// ```
     /// # use annals::{CleanupPolicy, Expected, Record, Store, TopicConfig};

@@ -143,8 +143,8 @@ impl EventReader {
         Ok(Records::new(records))
     }
 
-    /// Does the same, but at the end of the partition it waits for the next event, up to `timeout`. After the range that is read there is
-    /// nothing to wait for: it returns no event, at once.
+    /// Returns some events as [`fetch`](Self::fetch) does, but at the end of the partition it waits for the next event, up to `timeout`.
+    /// After the range that is read there is nothing to wait for: it returns no event, at once.
     ///
     /// # Errors
     /// As for [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.

@@ -52,8 +52,8 @@ impl Topic {
         self.import_to(from, To::TheirPartition)
     }
 
-    /// Does the same, but sends each record to the partition of its key, as a Kafka producer does: for lines of a topic with another number
-    /// of partitions. A record without a key goes to the partition that its line names.
+    /// Appends a record for each line as [`import`](Self::import) does, but to the partition of its key, as a Kafka producer does: for lines
+    /// of a topic with another number of partitions. A record without a key goes to the partition that its line names.
     ///
     /// # Errors
     /// As for [`import`](Self::import).

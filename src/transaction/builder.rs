@@ -93,7 +93,7 @@ impl TransactionBuilder {
         self
     }
 
-    /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, because
+    /// `transaction.timeout.ms`: how long a transaction that has written something may stay undecided. Then it is aborted, because
     /// readers wait for it. Its calls check the time themselves, a commit before anything else: a commit that is called in time takes effect,
     /// however long it takes. If no call comes, the store's maintenance ends the transaction, within about a second; after
     /// [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand) that is [`Store::maintain`](crate::Store::maintain). Measured by the

@@ -9,7 +9,7 @@ use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Begun;
 use crate::types::{Timestamp, TopicPartition};
 
-/// A transaction of which some is written and nothing is decided: readers of committed records wait at its first record in each
+/// A transaction that has written something and is not decided: readers of committed records wait at its first record in each
 /// of its partitions.
 ///
 /// ```
