@@ -51,21 +51,21 @@ pub enum Error {
         "{partition}: what is at offsets {position} to {start} was deleted before it was mirrored; `skip_deleted` goes on behind it"
     )]
     Deleted {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// Where the source begins.
+        /// The start of the source's partition.
         start: Offset,
     },
     /// What was mirrored before is not from this source.
     #[error("{partition}: the mirror stands at offset {position}, {reason}")]
     Diverged {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
     },
     /// The source holds records of a transaction that has no end in the log yet, and that a power cut may take back; nobody has written the end
@@ -74,21 +74,21 @@ pub enum Error {
         "{partition}: what is at offsets {position} to {end} is of a transaction whose end is not written; a process that opens the store to write does that"
     )]
     Uncertain {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// What it was to reach.
+        /// The offset that it had to reach.
         end: Offset,
     },
     /// A record cannot be carried over as it is.
     #[error("{partition}@{offset} cannot be mirrored: {reason}")]
     Refused {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Its offset there.
+        /// The record's offset there.
         offset: Offset,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A setting is missing or wrong.

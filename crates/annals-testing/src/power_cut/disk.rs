@@ -77,21 +77,21 @@ pub struct DirectoryNode {
 pub enum NameChange {
     /// A name was added.
     Link {
-        /// It.
+        /// The name.
         name: String,
-        /// What stands under it.
+        /// The number of the node under it.
         node: usize,
     },
     /// A name was removed.
     Unlink {
-        /// It.
+        /// The name.
         name: String,
     },
     /// A name was replaced by another.
     Rename {
-        /// The old one.
+        /// The old name.
         from: String,
-        /// The new one.
+        /// The new name.
         to: String,
     },
 }
