@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Returns a builder for an [`Enqueuer`](crate::Enqueuer), which sends messages to a topic: each id once, and no more than a queue may
-    /// have to do.
+    /// have unfinished.
     pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
         EnqueuerBuilder::new(Arc::clone(&self.inner.queues), Arc::clone(&self.inner.holds), topic)
     }
