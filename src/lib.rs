@@ -5,14 +5,12 @@
 //!
 //! - A [`Store`] is a directory of topics that one process owns. Many of its threads use it at once.
 //! - A [`Topic`] has one or more partitions and one [`TopicConfig`]. It is created by name, never by sending.
-//! - A [`Partition`] is a log: its records have offsets 0, 1, 2 … in the order in which they were appended. Order is a promise
-//!   within a partition, not between two of them. `start <= durable <= end`: what may be read begins at `start`, survives a power
+//! - A [`Partition`] is a log: its records have offsets 0, 1, 2 … in the order in which they were appended. Order is guaranteed
+//!   within a partition, not between partitions. `start <= durable <= end`: what may be read begins at `start`, survives a power
 //!   cut below `durable`, and ends before `end`.
-//! - A [`Record`] has a key and a value, bytes or null each, headers, and a timestamp. Records of one key go to one partition.
+//! - A [`Record`] has a key and a value (each is bytes or null), headers, and a timestamp. Records with the same key go to one partition.
 //! - A [`Producer`] sends; a [`Consumer`] reads, alone or as a member of a *group*. The members of a group share the
-//!   partitions of a topic; what the group has *committed* is where its next reader begins.
-//!
-//! # Quick start
+//!   partitions of a topic; the offset that the group has *committed* is where its next reader begins.
 //!
 //! ```
 //! use annals::{Record, Store, TopicConfig};
@@ -42,7 +40,7 @@
 //!
 //! # Sending, and what survives
 //!
-//! A producer's [`Durability`] says how far a record goes before `send` returns: into memory, to the operating system (the
+//! A producer's [`Durability`] says how far a record has gone when `send` returns: into memory, to the operating system (the
 //! default: a killed process loses nothing), or onto the disk. Threads that wait for the disk share its syncs.
 //!
 //! ```
@@ -64,21 +62,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Producer::send_batch`] and [`Partition::append`] put several records into one batch: all of them are there after a crash, or
-//! none. [`Partition::append_if`] appends only if there was no other append since the caller looked: optimistic concurrency.
+//! [`Producer::send_batch`] and [`Partition::append`] put several records into one batch: after a crash either all of them are there or
+//! none is. [`Partition::append_if`] appends only if there was no other append since the caller looked: optimistic concurrency.
 //!
-//! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. What was lost at `Memory` is
-//! reported as [`Error::Lost`] by the next `send`, once, and by the next `flush`. A failed *sync* is not definite: the records may be there after a
-//! restart or not, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
+//! A failed *write* is definite: nothing of it is in the log, and the same call may succeed later. Records lost at `Memory` are
+//! reported as [`Error::Lost`] by the next `send`, once, and by the next `flush`. A failed *sync* is not definite: the records may or may not be
+//! there after a restart, and the partition is [poisoned](Error::Poisoned) until the store is reopened.
 //!
 //! # Reading
 //!
-//! [`Consumer::poll`] and [`PartitionReader::fetch`] hand out [`Records`]: borrowed from the mapped segment, or from the buffer
-//! that a compressed batch was expanded into. They keep what they borrow alive, whatever retention deletes meanwhile;
+//! [`Consumer::poll`] and [`PartitionReader::fetch`] return [`Records`], which borrow from the mapped segment, or from the buffer
+//! that a compressed batch was expanded into. They keep what they borrow alive, whatever retention deletes in the meantime;
 //! [`RecordRef::to_owned`] copies one record.
 //!
-//! Records become readable when they are written, which is before they are durable; a reader at the end has waiting records
-//! written at once. A consumer made with [`ConsumerBuilder::read_durable_only`] sees nothing that a power cut could take back.
+//! Records become readable when they are written, which is before they are durable. A reader at the end of the log causes waiting
+//! records to be written at once. A consumer made with [`ConsumerBuilder::read_durable_only`] sees nothing that a power cut could take back.
 //!
 //! Offsets can have gaps: continue at the last offset plus one, and never expect a record to be there.
 //!
@@ -99,12 +97,12 @@
 //!
 //! # Groups
 //!
-//! [`Consumer::subscribe`] makes a consumer a member of its group. Members that come and go change who reads what at once: each
-//! sees it at its next poll, and a commit for a partition it has lost is refused with [`Error::NotAssigned`]. A commit says
-//! where the next reader begins: the offset of the last record done, plus one. Nothing is committed unless asked for, by
+//! [`Consumer::subscribe`] makes a consumer a member of its group. When members join or leave, the assignment changes at once: each
+//! member sees it at its next poll, and a commit for a partition it has lost is refused with [`Error::NotAssigned`]. A commit says
+//! where the next reader begins: the offset of the last record done, plus one. Nothing is committed unless you ask for it, with
 //! [`Consumer::commit`] or [`ConsumerBuilder::auto_commit`].
 //!
-//! Commit after the work and each record is worked on at least once; before it, at most once.
+//! If you commit after the work, each record is worked on at least once; if you commit before it, at most once.
 //!
 //! ```
 //! # use annals::{Error, Record, Store, TopicConfig};
@@ -130,17 +128,17 @@
 //!
 //! # Keeping it small
 //!
-//! A topic keeps everything until its configuration says otherwise. What is too old, too much or
-//! consumed goes by whole segments, oldest first, in the maintenance's rounds or by [`Store::apply_retention`]:
+//! A topic keeps everything until its configuration says otherwise. Records that are too old, too many or
+//! consumed are removed in whole segments, oldest first, by the rounds of maintenance or by [`Store::apply_retention`]:
 //! [`retention`](TopicConfig::retention), [`retention_bytes`](TopicConfig::retention_bytes),
 //! [`retention_records`](TopicConfig::retention_records), [`retention_until_consumed`](TopicConfig::retention_until_consumed).
-//! A [`size_limit`](TopicConfig::size_limit) is one that no append may exceed; what is in memory still, at
-//! [`Durability::Memory`], comes on top. [`Partition::delete_records`] deletes up to an
+//! A [`size_limit`](TopicConfig::size_limit) is a limit that no append may exceed; what is still in memory, at
+//! [`Durability::Memory`], comes on top. [`Partition::delete_records`] deletes all records below an
 //! offset at once.
 //!
-//! A topic with [`CleanupPolicy::Compact`] is a table: of the records of a key the last one stays, at its offset, and a record
-//! without a value, a *tombstone*, deletes its key. Compaction follows in the background, or by [`Topic::compact`];
-//! [`Topic::latest`] reads the table at any time. [`Topic::erase`] takes all records of a key out of the files of any topic.
+//! A topic with [`CleanupPolicy::Compact`] is a table: the last record of each key stays, at its offset, and a record
+//! without a value, a *tombstone*, deletes its key. Compaction runs in the background, or when you call [`Topic::compact`];
+//! [`Topic::latest`] reads the table at any time. [`Topic::erase`] removes all records of a key from the files of any topic.
 //!
 //! ```
 //! # use annals::{CleanupPolicy, Record, Store, TopicConfig};
@@ -182,10 +180,9 @@
 //! keep it open.
 //!
 //! # Streams
-//!
 //! A topic with a [`key_index`](TopicConfig::key_index) is an event store: [`Topic::stream`] reads the events of one key among millions,
-//! [`Topic::append_to`] appends to it if it is as [`Expected`], [`Partition::select`] reads what matches a [`Query`] of types and tags, and
-//! [`Partition::append_when`] appends if what was read is all there is. [`Store::snapshots`] and [`Store::projection`] stand on that.
+//! [`Topic::append_to`] appends to a stream if it is as [`Expected`], [`Partition::select`] reads what matches a [`Query`] of types and tags, and
+//! [`Partition::append_when`] appends only if nothing was added to what was read. [`Store::snapshots`] and [`Store::projection`] build on that.
 //!
 //! ```
 //! # use annals::{Expected, Record, Store, TopicConfig};
@@ -203,7 +200,7 @@
 //!
 //! # Transactions
 //!
-//! Records in any topics, and the offsets of a group, that take effect together or not at all:
+//! A transaction makes records in any topics, and the offsets of a group, take effect together or not at all:
 //!
 //! ```
 //! # use annals::{Record, Store, TopicConfig};
@@ -218,15 +215,15 @@
 //! ```
 //!
 //! Readers see committed records by default ([`Isolation`]). [`Transaction::commit_offsets`] makes a step of reading, working and
-//! writing happen once: one that takes no effect takes the consumer back, and its next poll hands out the same again; [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what
-//! its source sends twice.
+//! writing take effect once: if the step has no effect, the consumer is set back, and its next poll returns the same records again.
+//! [`Transaction::expect_end`] makes a decision depend on what was read. A [`NamedProducer`] sends once what its source sends twice.
 //!
 //! # Queues
 //!
-//! A group can also work on a topic message by message: [`Store::queue`]. Any number of workers [take](Worker::take) messages, and answer each:
-//! [`ack`](Message::ack), [`release`](Message::release) for another attempt now or later, [`reject`](Message::reject). One that is not answered
-//! comes back when its lock runs out. Each attempt is counted in the store before it begins, so that a message which ends the process ends
-//! in the [dead letters](Store::dead_letters) after its last one.
+//! A group can also work on a topic message by message: [`Store::queue`]. Any number of workers [take](Worker::take) messages and answer each one
+//! with [`ack`](Message::ack), [`release`](Message::release) (for another attempt, now or later) or [`reject`](Message::reject). A message that is
+//! not answered comes back when its lock expires. Each attempt is counted in the store before it begins, so a message that crashes the process
+//! ends up in the [dead letters](Store::dead_letters) after its last attempt.
 //!
 //! ```
 //! # use annals::{Record, Store, TopicConfig};
@@ -249,21 +246,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With [`ordered_by_key`](QueueBuilder::ordered_by_key) messages of one key go out one after the other, however many workers there are. [`Transaction::ack`] makes
-//! an answer take effect together with what the work has written. [`Store::schedule`] sends what is to be delivered later, and an [`Enqueuer`]
-//! sends an id once. Other groups, and consumers, see the same topic.
+//! With [`ordered_by_key`](QueueBuilder::ordered_by_key), messages with the same key are delivered one after the other, however many workers
+//! there are. [`Transaction::ack`] makes an answer take effect together with what the work has written. [`Store::schedule`] sends records to
+//! be delivered later, and an [`Enqueuer`] sends each message id once. Other groups, and consumers, see the same topic.
 //!
 //! # Asynchronous programs
 //!
-//! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor polls; sends at `Os` are short, and
+//! [`Consumer::next`] and [`PartitionReader::next`] are futures that any executor can poll. Sends at `Os` are short;
 //! [`Partition::durable_through`], [`Producer::flush_async`] and [`Consumer::commit_async`] are what a task awaits instead of a call at
-//! `Disk`. No runtime is needed. Feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and doubles nothing. Which calls
-//! may be made on an executor's thread is in `docs/async.md`.
+//! `Disk`. No runtime is needed. The feature `async` adds `futures_core::Stream`. Dropping a future loses nothing and duplicates nothing.
+//! `docs/async.md` says which calls may be made on an executor's thread.
 //!
 //! # Other processes
 //!
-//! One process has a store open to write to it. Others read it meanwhile: [`StoreReader::attach`] lists topics, reads, follows
-//! without polling, and tells figures and lag. [`Store::open_read_only`] reads a store that nobody writes, without writing a byte.
+//! One process has a store open to write to it. Others can read it at the same time: [`StoreReader::attach`] lists topics, reads, follows
+//! without polling, and reports figures and lag. [`Store::open_read_only`] reads a store that nobody writes to, without writing a byte.
 //!
 //! # Errors
 //!
@@ -272,19 +269,19 @@
 //!
 //! # Not supported
 //!
-//! Several processes that write to one store, a network protocol, replication, transactions with other systems.
+//! Several processes writing to one store, a network protocol, replication, transactions with other systems.
 //!
 //! # Copies
 //!
-//! [`Store::backup`] copies a store that is used, as it is at one moment; [`backup`] checks copies and makes stores of them.
+//! [`Store::backup`] copies a store while it is in use, as it is at one moment; [`backup`] checks copies and restores stores from them.
 //! [`Store::hold_maintenance`] keeps files where they are while something else copies them.
 //!
 //! # Looking underneath
 //!
 //! [`Store::verify`] checks a store that is not open: every batch, every checksum, and what the state files say of them.
-//! [`StoreBuilder::repair`] takes out of a damaged store what cannot be read, after copying it elsewhere; nothing does so by
-//! itself. [`dump`] reads the files of a partition without opening a store. [`io`] is the seam to the operating system, for tests that
-//! turn the clock or let the disk fail.
+//! [`StoreBuilder::repair`] removes from a damaged store what cannot be read, after copying it elsewhere; nothing does so
+//! automatically. [`dump`] reads the files of a partition without opening a store. [`io`] is the interface to the operating system; tests
+//! replace it to set the clock or to make the disk fail.
 
 // The test doubles of `annals-testing`, once more as a part of this crate: to a unit test the built library is another one, with
 // other types. They call this one `annals`.

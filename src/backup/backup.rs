@@ -19,19 +19,19 @@ use crate::topic::{StoreCut, TopicContext};
 use crate::types::{Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
 
-/// Checks the backup in a directory: its list, and every byte of what that tells of. Changes nothing.
+/// Checks the backup in a directory: its list, and every byte of what it lists. Changes nothing.
 ///
 /// # Errors
-/// [`Backup`](Error::Backup) when there is none, or one that was not finished; [`Io`](Error::Io). Damage is no error here: it is
+/// [`Backup`](Error::Backup) when there is none, or one that was not finished; [`Io`](Error::Io). Damage is not an error here: it is
 /// what is looked for.
 pub fn verify(directory: impl AsRef<Path>) -> Result<VerifyReport> {
     Backup::open(directory)?.verify(|_| ControlFlow::Continue(()))
 }
 
-/// Makes a store of the backup in a directory. It has an identity of its own; [`Backup::restore`] can give it the old one.
+/// Restores the backup in a directory to a new store. The store has an identity of its own; [`Backup::restore`] can give it the old one.
 ///
 /// # Errors
-/// As [`Backup::restore`].
+/// As for [`Backup::restore`].
 pub fn restore(directory: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<RestoreReport> {
     Backup::open(directory)?.restore(target, RestoreOptions::new())
 }
@@ -64,7 +64,7 @@ impl fmt::Debug for Backup {
 }
 
 impl Backup {
-    /// The backup in a directory.
+    /// Opens the backup in a directory.
     ///
     /// # Errors
     /// [`Backup`](Error::Backup) when there is none, or one that was not finished; [`Corrupt`](Error::Corrupt) when its list is
@@ -73,10 +73,10 @@ impl Backup {
         Self::open_on(Arc::new(OsFileSystem), directory)
     }
 
-    /// The same on another file system than the machine's.
+    /// Opens a backup on a file system other than the machine's.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As for [`open`](Self::open).
     pub fn open_on(file_system: Arc<dyn FileSystem>, directory: impl AsRef<Path>) -> Result<Self> {
         let path = directory.as_ref();
         let path = std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
@@ -85,12 +85,12 @@ impl Backup {
         Ok(Self { root, list })
     }
 
-    /// When the cut was made, by the clock of its store.
+    /// Returns when the cut was made, by the clock of its store.
     pub fn time(&self) -> Timestamp {
         self.list.time
     }
 
-    /// What is in it, by topic and number.
+    /// Returns the partitions in it, by topic and number.
     pub fn partitions(&self) -> Vec<BackedUp> {
         let partition = |one: &BackedUpPartition| {
             BackedUp::new(TopicPartition::new(one.topic.as_str(), one.number), (one.start, one.end))
@@ -98,11 +98,11 @@ impl Backup {
         self.list.partitions.iter().map(partition).collect()
     }
 
-    /// Checks that everything the list tells of is there, and every byte of it. Reports after each segment how much was
-    /// checked; `Break` ends it there. Changes nothing.
+    /// Checks that everything in its list is there, and every byte of it. Reports after each segment how much was
+    /// checked; `Break` stops it there. Changes nothing.
     ///
     /// # Errors
-    /// [`Io`](Error::Io). Damage is no error here: it is what is looked for.
+    /// [`Io`](Error::Io). Damage is not an error here: it is what is looked for.
     pub fn verify(&self, mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>) -> Result<VerifyReport> {
         let options = LogOptions {
             read_mode: ReadMode::Positional,
@@ -133,17 +133,18 @@ impl Backup {
         Ok(found)
     }
 
-    /// Makes a store of it, in a directory that is not there or empty.
+    /// Restores it to a store, in a directory that must be missing or empty.
     ///
     /// # Errors
-    /// [`Backup`](Error::Backup) when the directory is neither, or lies in a store or a backup, open or not; [`Corrupt`](Error::Corrupt) when files are not those of the list,
-    /// [`Io`](Error::Io). Nothing is left of it then, as far as it can be removed. [`Forked`](Error::Forked) in a child of the process that has
-    /// opened the backup.
+    /// [`Backup`](Error::Backup) when the directory is neither missing nor empty, or lies in a store or a backup, open or not;
+    /// [`Corrupt`](Error::Corrupt) when files are not those of the list, [`Io`](Error::Io). Nothing of the new store is left then, as far as
+    /// it can be removed. [`Forked`](Error::Forked) in a child of the process that has opened the backup.
     pub fn restore(&self, target: impl AsRef<Path>, options: RestoreOptions) -> Result<RestoreReport> {
         super::restore::restore(self, target.as_ref(), &options, None)
     }
 
-    /// The same. `progress` is called after each file and each MiB, and in a wait for the pace; `Break` ends it.
+    /// Restores it as [`restore`](Self::restore) does. `progress` is called after each file and each MiB, and while waiting for the pace;
+    /// `Break` stops the restore.
     ///
     /// ```
     /// # use annals::Store;
@@ -160,7 +161,7 @@ impl Backup {
     /// ```
     ///
     /// # Errors
-    /// As [`restore`](Self::restore); [`Cancelled`](Error::Cancelled), and nothing is left of it, as far as it can be removed.
+    /// As for [`restore`](Self::restore); [`Cancelled`](Error::Cancelled), and nothing of the new store is left, as far as it can be removed.
     pub fn restore_with<'a>(
         &self,
         target: impl AsRef<Path>,

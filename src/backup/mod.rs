@@ -1,7 +1,7 @@
-//! Backups: checked, and made stores again. [`Store::backup`](crate::Store::backup) makes them.
+//! Checking and restoring backups. [`Store::backup`](crate::Store::backup) makes them.
 //!
-//! A backup is a directory of files as those of a store, with a list of them, `annals.backup`, that was written last. Without
-//! that list it is no backup: it was not finished. What it holds, and how it is made, is in `docs/backup.md`.
+//! A backup is a directory of files like those of a store, with a list of them, `annals.backup`, that is written last. Without
+//! that list it is not a backup: it was not finished. `docs/backup.md` says what it holds, and how it is made.
 //!
 //! ```
 //! # use annals::{Record, Store, TopicConfig};

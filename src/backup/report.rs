@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// What [`Store::backup`](crate::Store::backup) has made.
+/// The result of [`Store::backup`](crate::Store::backup).
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -21,25 +21,25 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// Where it is.
+    /// The directory of the backup.
     pub path: PathBuf,
     /// When the cut was made, by the store's clock.
     pub time: Timestamp,
     /// Every partition in it, by topic and number.
     pub partitions: Vec<BackedUp>,
-    /// Topics that were deleted while it was made, and are not in it.
+    /// Topics that were deleted while the backup was made, and are not in it.
     pub deleted: Vec<String>,
-    /// How many segments hold the records.
+    /// The number of segments that hold the records.
     pub segments: u64,
-    /// Bytes of these.
+    /// Bytes of these segments.
     pub bytes: u64,
-    /// Of these, and of indexes, bytes that were copied. The others are files or blocks of the store or of the parent.
+    /// How many bytes of these, and of indexes, were copied. The others are files or blocks of the store or of the parent.
     pub copied_bytes: u64,
     /// How long appends were stopped.
     pub stopped: Duration,
 }
 
-/// What of a partition is in a backup.
+/// The part of a partition that is in a backup.
 ///
 /// ```
 /// fn records_at_most(partition: &annals::backup::BackedUp) -> i64 {
@@ -51,7 +51,7 @@ pub struct BackupReport {
 pub struct BackedUp {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// First offset that may be read.
+    /// The first offset that may be read.
     pub start: Offset,
     /// The offset after the last record.
     pub end: Offset,
@@ -63,7 +63,7 @@ impl BackedUp {
     }
 }
 
-/// How far a backup or a restore has come.
+/// How far a backup or a restore has progressed.
 ///
 /// ```
 /// fn percent(progress: &annals::backup::BackupProgress) -> u64 {
@@ -73,15 +73,15 @@ impl BackedUp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BackupProgress {
-    /// Bytes of segments that are there.
+    /// Bytes of segments that are in place.
     pub bytes: u64,
-    /// As far as it is known how many it will be. A segment that has grown since the cut is counted as it is now.
+    /// The total, as far as it is known. A segment that has grown since the cut is counted as it is now.
     pub total_bytes: u64,
     /// Bytes that were copied so far.
     pub copied_bytes: u64,
 }
 
-/// What a restore has made.
+/// The result of a restore.
 ///
 /// ```
 /// # use annals::{Store, TopicConfig};
@@ -97,12 +97,12 @@ pub struct BackupProgress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestoreReport {
-    /// Where the store is.
+    /// The directory of the store.
     pub path: PathBuf,
     /// Every partition in it.
     pub partitions: Vec<BackedUp>,
     /// Bytes of segments.
     pub bytes: u64,
-    /// Of these, and of indexes, bytes that were copied.
+    /// How many bytes of these, and of indexes, were copied.
     pub copied_bytes: u64,
 }

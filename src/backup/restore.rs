@@ -13,7 +13,7 @@ use crate::log::{Carrier, Links};
 use crate::topic::StoreCut;
 use crate::types::TopicPartition;
 
-/// How to restore.
+/// Settings of a restore.
 ///
 /// ```
 /// use annals::backup::RestoreOptions;
@@ -34,25 +34,25 @@ impl Default for RestoreOptions {
 }
 
 impl RestoreOptions {
-    /// A store with an identity of its own, whose sealed files are links where they can be.
+    /// Returns the defaults: a store with an identity of its own, whose sealed files are links where they can be.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// It is the store that the backup was made of: only when that one is gone. Two of one identity would be taken for each other
-    /// by what watches and fences stores.
+    /// Gives the store the identity of the one that the backup was made of: only when that store is gone. Whatever watches and fences stores
+    /// would take two stores of one identity for each other.
     pub fn same_identity(mut self) -> Self {
         self.same_identity = true;
         self
     }
 
-    /// Its files are its own: none is a link to one of the backup. Where the file system can, they share blocks.
+    /// Makes a store that shares no file with the backup by a link. Where the file system can, the files share blocks.
     pub fn independent(mut self) -> Self {
         self.links = Links::Forbidden;
         self
     }
 
-    /// The most bytes that are copied in a second.
+    /// Sets the most bytes that are copied in a second.
     pub fn max_bytes_per_second(mut self, bytes: u64) -> Self {
         self.max_bytes_per_second = Some(bytes);
         self

@@ -11,9 +11,9 @@ use crate::log::{BelowStart, FetchLimits, Isolation, OnDamage, Visibility};
 use crate::topic::Topics;
 use crate::types::Durability;
 
-/// Where to begin in a partition without a committed offset, or when the position lies beyond the end: Kafka's
-/// `auto.offset.reset`. When the records at the position were deleted, a consumer continues at the first that is left,
-/// also with `Latest`: what is left was sent after it had begun to read. [`OnDeleted`] is what else it may do.
+/// Where to begin in a partition without a committed offset, or when the position is beyond the end: Kafka's
+/// `auto.offset.reset`. When the records at the position were deleted, a consumer continues at the first one that is left,
+/// also with `Latest`: what is left was sent after it had begun to read. [`OnDeleted`] can change that.
 ///
 /// ```
 /// # use annals::{StartFrom, Store};
@@ -27,26 +27,28 @@ use crate::types::Durability;
 pub enum StartFrom {
     /// At the first record there is.
     ///
-    /// With this and with `Latest`, a position whose records were deleted continues at the first that is there, unless
+    /// With this and with `Latest`, a position whose records were deleted continues at the first record there is, unless
     /// [`on_deleted`](ConsumerBuilder::on_deleted) says otherwise.
     #[default]
     Earliest,
-    /// After the last record there is when the partition is first looked at; records in memory count, unless another thread writes to the
-    /// partition just then, which would have to be waited for: then they are handed out. One that came into being while the group had a member that
-    /// was subscribed to the topic is read from its first record, whichever member is given it, as all of them were sent since: a partition
-    /// that was [added](crate::Store::add_partitions), one of a topic that was deleted and created again.
+    /// After the last record there is when the partition is first read. Records in memory count, unless another thread is writing to the
+    /// partition just then, which would mean waiting for it: then they are returned by a poll. A partition that was created while the group
+    /// had a member subscribed to the topic is read from its first record, whichever member gets it, because all its records were sent since:
+    /// a partition that was [added](crate::Store::add_partitions), or one of a topic that was deleted and created again.
     ///
-    /// Where a rebalance gives a partition to another member before anything was committed for it, that one begins where the first has: what was sent since is
-    /// handed out, and what the first was handed is handed out again. The group knows where that was as long as it has a member that is subscribed to the topic, and the
-    /// store is open; in another process than the store's as long as that reads. A commit after the first poll, though it found nothing, keeps the position for longer.
+    /// If a rebalance gives a partition to another member before anything was committed for it, that member begins where the first one did:
+    /// what was sent since is returned, and what the first member got is returned again. The group knows that position while it has a member
+    /// subscribed to the topic, and while the store is open; in a process other than the store's, while that process reads. A commit after
+    /// the first poll, even if it found nothing, keeps the position for longer.
     Latest,
-    /// Nowhere: `poll` fails, also where the records at a position were deleted.
+    /// Nowhere: `poll` fails, also if the records at a position were deleted.
     Fail,
 }
 
-/// What to do where the records at a position were deleted before they were handed out: by retention, `delete_records`, a full partition whose oldest go.
+/// What to do if the records at a position were deleted before they were read: by retention, by `delete_records`, or because a full partition
+/// dropped its oldest.
 ///
-/// It fails too where what was deleted held nothing to hand out, such as ends of transactions: what is gone cannot be asked.
+/// It fails even if what was deleted held nothing to return, such as ends of transactions: what is gone cannot be examined.
 ///
 /// ```
 /// # use annals::{OnDeleted, Store};
@@ -59,13 +61,13 @@ pub enum StartFrom {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnDeleted {
-    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange), now and at every later try: a seek goes on.
+    /// Fails with [`OffsetOutOfRange`](Error::OffsetOutOfRange), now and at every later attempt, until a seek.
     Fail,
-    /// Goes on at the first record that is there.
+    /// Continues at the first record there is.
     Skip,
 }
 
-/// Makes a [`Consumer`]. Setters carry Kafka's names.
+/// Builds a [`Consumer`]. Setters carry Kafka's names.
 ///
 /// ```
 /// # use annals::{StartFrom, Store, TopicConfig};
@@ -122,13 +124,13 @@ impl ConsumerBuilder {
         Self { topics, groups, settings }
     }
 
-    /// `group.id`: the group it is a member of once it subscribes, and commits for. Default: none.
+    /// `group.id`: the group that it commits for, and that it joins when it subscribes. Default: none.
     pub fn group(mut self, name: impl Into<String>) -> Self {
         self.settings.group = Some(name.into());
         self
     }
 
-    /// `client.id`: the beginning of its member id. Members are sorted by id when partitions are shared out.
+    /// `client.id`: the beginning of its member id. Members are sorted by id when partitions are assigned.
     pub fn client_id(mut self, name: impl Into<String>) -> Self {
         self.settings.client_id = name.into();
         self
@@ -140,15 +142,15 @@ impl ConsumerBuilder {
         self
     }
 
-    /// What to do where the records at its position were deleted. Default: [`OnDeleted::Fail`] with [`StartFrom::Fail`], otherwise
-    /// [`OnDeleted::Skip`], as Kafka has it.
+    /// Sets what to do if the records at its position were deleted. Default: [`OnDeleted::Fail`] with [`StartFrom::Fail`], otherwise
+    /// [`OnDeleted::Skip`], as in Kafka.
     pub fn on_deleted(mut self, policy: OnDeleted) -> Self {
         self.settings.on_deleted = Some(policy);
         self
     }
 
-    /// Sees only what survives a power cut: nothing it was handed can be lost later. Records sent at `Os` or `Memory` come
-    /// with the next sync: the background one, or a flush.
+    /// Reads only what survives a power cut: nothing it has returned can be lost later. Records sent at `Os` or `Memory` become
+    /// visible with the next sync: the background one, or a flush.
     pub fn read_durable_only(mut self) -> Self {
         self.settings.visibility = Visibility::Durable;
         self
@@ -160,7 +162,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// What to do about a damaged batch. Default: [`OnDamage::Fail`].
+    /// Sets what to do about a damaged batch. Default: [`OnDamage::Fail`].
     pub fn on_damage(mut self, policy: OnDamage) -> Self {
         self.settings.on_damage = policy;
         self
@@ -172,7 +174,7 @@ impl ConsumerBuilder {
         self
     }
 
-    /// `fetch.max.bytes`: bytes of batches, as stored, after which a poll takes no further one. Default: 50 MiB.
+    /// `fetch.max.bytes`: bytes of batches, as stored, after which a poll takes no further batch. Default: 50 MiB.
     pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
         self.settings.fetch_max_bytes = bytes;
         self
@@ -184,18 +186,19 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How far a commit goes before it returns. Default: [`Durability::Os`].
+    /// Sets how far a commit has gone when it returns. Default: [`Durability::Os`].
     ///
-    /// At [`Disk`](Durability::Disk) it survives a power cut. In the store's own process the transactions that it goes over survive it, too: they are made
-    /// durable first. In a process that does not own the store it waits for none of them: a power cut may take one that was committed at `Os` back and leave the commit.
-    /// [`read_durable_only`](Self::read_durable_only) hands out nothing of one before its end is durable; `docs/processes.md`, 3, has the rest.
+    /// At [`Disk`](Durability::Disk) it survives a power cut. In the store's own process the transactions that it covers survive it, too:
+    /// they are made durable first. In a process that does not own the store it waits for none of them: a power cut may take back a
+    /// transaction that was committed at `Os` and leave the commit. [`read_durable_only`](Self::read_durable_only) returns nothing of a
+    /// transaction before its end is durable; `docs/processes.md`, 3, has the details.
     pub fn commit_durability(mut self, durability: Durability) -> Self {
         self.settings.commit_durability = durability;
         self
     }
 
-    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls handed out; so do
-    /// `subscribe`, `assign` and `unsubscribe`, before they let partitions go.
+    /// `enable.auto.commit` and its interval: `poll`, also while it waits, and `close` commit what earlier polls returned; so do
+    /// `subscribe`, `assign` and `unsubscribe`, before they give partitions up.
     /// A commit that fails in a poll does not stop it: see [`auto_commit_failure`](Consumer::auto_commit_failure). Default:
     /// never.
     pub fn auto_commit(mut self, interval: Duration) -> Self {
@@ -203,16 +206,16 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Is called when the partitions that the consumer reads have changed: Kafka's `ConsumerRebalanceListener`. It runs in the
-    /// next [`poll`](Consumer::poll), on its thread and before its records are looked for, without a lock of the store: it may
-    /// use the store, and close it. Members change at once, so what is revoked may be another's already, and offsets of
-    /// it are refused. A panic comes out of the poll, which the consumer survives; that change is not reported again.
+    /// Sets a callback for changes of the partitions that the consumer reads: Kafka's `ConsumerRebalanceListener`. It runs in the
+    /// next [`poll`](Consumer::poll), on its thread and before it looks for records, without a lock of the store: it may
+    /// use the store, and close it. Members change at once, so a revoked partition may already be another member's, and offsets for
+    /// it are refused. A panic in it propagates out of the poll; the consumer survives it, and that change is not reported again.
     pub fn on_rebalance(mut self, listener: impl Fn(&Rebalance) + Send + Sync + 'static) -> Self {
         self.settings.on_rebalance = Some(OnRebalance(Arc::new(listener)));
         self
     }
 
-    /// The consumer.
+    /// Builds the consumer.
     ///
     /// # Errors
     /// [`InvalidName`](Error::InvalidName) for the group, [`InvalidConfig`](Error::InvalidConfig) for a limit of 0 or an

@@ -28,21 +28,25 @@ pub(super) struct AtOs {
 }
 
 impl Consumer {
-    /// Commits, for the group, where this consumer stands in each partition that a poll or a seek has looked at: the next
-    /// reader begins there. So what polls have handed out counts as read, and a position at the end is kept though no
-    /// record came. What is committed already is not written again, and a partition whose topic was deleted is left out.
+    /// Commits, for the group, this consumer's position in each partition that a poll or a seek has touched: the next
+    /// reader begins there. So what polls have returned counts as read, and a position at the end is kept even if no
+    /// record came. What is already committed is not written again, and a partition whose topic was deleted is left out.
     ///
     /// The first commit of any group in a store creates the topic `__consumer_offsets`, which
     /// [`Store::topics`](crate::Store::topics) lists from then on.
     ///
-    /// All or nothing as long as the records of the commit fit into one batch (16 MiB, 100,000 partitions and more).
+    /// The commit is all or nothing as long as its records fit into one batch (16 MiB, 100,000 partitions and more).
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned) when the group has given one of the partitions to another member: nothing is
-    /// committed. These name a partition of which nothing is committed, where all the others are: [`OffsetOutOfRange`](Error::OffsetOutOfRange) where this consumer was sought beyond
-    /// the end, and no poll has decided since where it goes on; [`OffsetUndecided`](Error::OffsetUndecided) after a transaction that was undecided was to commit it: reopen the store;
-    /// [`OffsetNotCommitted`](Error::OffsetNotCommitted), at [`Durability::Disk`](crate::Durability::Disk), where it stands over work of a transaction that a power cut may take back. [`InvalidArgument`](Error::InvalidArgument) while a [transaction](crate::Transaction::commit_offsets) holds the offsets that is not over. [`InvalidConfig`](Error::InvalidConfig) without a group, [`Io`](Error::Io). After one of a sync, at
-    /// [`Durability::Disk`](crate::Durability::Disk), whether it holds shows when the store is opened again.
+    /// committed. The following name a partition for which nothing is committed, while all the others are:
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) where this consumer was moved by a seek beyond the end, and no poll has decided since
+    /// where it continues; [`OffsetUndecided`](Error::OffsetUndecided) after an undecided transaction was to commit it: reopen the store;
+    /// [`OffsetNotCommitted`](Error::OffsetNotCommitted), at [`Durability::Disk`](crate::Durability::Disk), where it rests on work of a
+    /// transaction that a power cut may take back. [`InvalidArgument`](Error::InvalidArgument) while a
+    /// [transaction](crate::Transaction::commit_offsets) that is not over holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without
+    /// a group, [`Io`](Error::Io). After an `Io` from a sync, at [`Durability::Disk`](crate::Durability::Disk), the next open of the store
+    /// shows whether the commit holds.
     pub fn commit(&mut self) -> Result<()> {
         told(self.commit_positions(CommitKind::Positions)?)
     }
@@ -105,12 +109,12 @@ impl Consumer {
         })
     }
 
-    /// Commits given offsets: those of the last records done, plus one.
+    /// Commits the given offsets: those of the last records done, plus one.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit), but nothing is committed where one of them cannot be, and [`Poisoned`](Error::Poisoned) instead of
+    /// As for [`commit`](Self::commit), but nothing is committed if one of them cannot be, and [`Poisoned`](Error::Poisoned) instead of
     /// [`OffsetNotCommitted`](Error::OffsetNotCommitted); [`OffsetOutOfRange`](Error::OffsetOutOfRange) beyond the end of a partition,
-    /// [`UnknownTopic`](Error::UnknownTopic): also when the topic it reads was deleted and another has the name.
+    /// [`UnknownTopic`](Error::UnknownTopic): also when the topic it reads was deleted and another topic has the name.
     pub fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
@@ -118,10 +122,10 @@ impl Consumer {
         self.commit_given(offsets, "")
     }
 
-    /// Commits given offsets with a note for later readers of the commit, at most 4096 bytes.
+    /// Commits the given offsets with a note for later readers of the commit, at most 4096 bytes.
     ///
     /// # Errors
-    /// As [`commit_offsets`](Self::commit_offsets).
+    /// As for [`commit_offsets`](Self::commit_offsets).
     pub fn commit_with_metadata(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
@@ -324,7 +328,7 @@ impl Consumer {
         self.commit_positions(CommitKind::Automatic)
     }
 
-    /// Why the last automatic commit failed; `None` after one that succeeded. Polls continue meanwhile and try again;
+    /// Returns why the last automatic commit failed; `None` after one that succeeded. Polls continue in the meantime and try again;
     /// [`commit`](Self::commit) and [`close`](Self::close) report their failures themselves.
     ///
     /// ```
@@ -346,7 +350,7 @@ impl Consumer {
         self.auto_commit.failure()
     }
 
-    /// What the group has committed for a partition.
+    /// Returns what the group has committed for a partition.
     pub fn committed(&self, partition: impl Into<TopicPartition>) -> Option<Offset> {
         self.topics.check_process().ok()?;
         let group = self.group.as_ref()?;

@@ -17,11 +17,11 @@ use crate::log::Signal;
 use crate::topic::{Topics, refuse_group};
 use crate::types::TopicPartition;
 
-/// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or of partitions it chooses itself
-/// ([`assign`](Self::assign)). Belongs to one thread at a time; dropping it leaves the group.
+/// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or from partitions it chooses itself
+/// ([`assign`](Self::assign)). It belongs to one thread at a time; dropping it leaves the group.
 ///
 /// The members of a group share the partitions of the topics they subscribe to: each partition has one reader. When
-/// members come and go, the partitions are shared out again at once; a member sees it at its next poll, and a commit for a
+/// members join or leave, the partitions are assigned again at once; a member sees it at its next poll, and a commit for a
 /// partition it has lost is refused. The member that gets the partition begins at what was committed.
 ///
 /// ```
@@ -109,17 +109,17 @@ impl Consumer {
         })
     }
 
-    /// Its id in the group.
+    /// Returns its id in the group.
     pub fn member_id(&self) -> &str {
         &self.member
     }
 
-    /// Joins the group as a reader of these topics, instead of any it read before. The partitions are shared out at once. What
+    /// Joins the group as a reader of these topics, instead of any it read before. The partitions are assigned at once. What
     /// [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first.
     ///
     /// # Errors
     /// [`InvalidConfig`](Error::InvalidConfig) without a group, [`UnknownTopic`](Error::UnknownTopic): nothing changes. In a process that does not own
-    /// the store, what keeps it from seeing what the group has committed: it has joined, and the next poll looks again.
+    /// the store, also whatever keeps it from seeing what the group has committed: it has joined then, and the next poll looks again.
     pub fn subscribe<T: Into<Arc<str>>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
         self.topics.check_process()?;
         let Some(group) = self.group.clone() else {
@@ -145,12 +145,12 @@ impl Consumer {
         self.take_assignment(&group)
     }
 
-    /// Reads these partitions, whatever others read, in place of those it read before. Leaves the group as a reader; commits
-    /// still go to it, unchecked. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first.
+    /// Reads these partitions, whatever others read, instead of those it read before. It leaves the group as a reader; commits
+    /// still go to the group, unchecked. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition), and in a process that does not own the store what keeps it from
-    /// seeing what the group has committed: nothing changes.
+    /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition), and in a process that does not own the store
+    /// whatever keeps it from seeing what the group has committed: nothing changes.
     pub fn assign<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) -> Result<()> {
         self.topics.check_open()?;
         let places: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
@@ -172,8 +172,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads nothing any more, and leaves the group. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first:
-    /// [`auto_commit_failure`](Self::auto_commit_failure) says why it was not.
+    /// Stops reading all partitions, and leaves the group. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first:
+    /// [`auto_commit_failure`](Self::auto_commit_failure) says why if it was not.
     pub fn unsubscribe(&mut self) {
         if !self.process.is_current() {
             return;
@@ -185,7 +185,7 @@ impl Consumer {
         self.drop_all();
     }
 
-    /// The partitions it reads, as of its last poll.
+    /// Returns the partitions it reads, as of its last poll.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.assigned.keys().cloned().collect()
     }
@@ -305,11 +305,11 @@ impl Consumer {
         }
     }
 
-    /// Commits what was handed out if that is automatic, and leaves the group. Dropping the consumer only leaves.
+    /// Commits what was returned by polls if commits are automatic, and leaves the group. Dropping the consumer only leaves the group.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit), but for partitions that the group has given to others: those are theirs to commit. After the store was closed
-    /// [`NotCommitted`](Error::NotCommitted), where there was something to commit.
+    /// As for [`commit`](Self::commit), except for partitions that the group has given to others: those are theirs to commit. After the store
+    /// was closed [`NotCommitted`](Error::NotCommitted), if there was something to commit.
     pub fn close(mut self) -> Result<()> {
         self.topics.check_process()?;
         if self.settings.auto_commit.is_none() {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::log::{MOST_LOOKS, Patience, once};
 use crate::topic::{Durable, Records};
 
-/// The next records of a [`Consumer`]: [`Consumer::next`]. Dropped before it is ready it has taken nothing.
+/// A future of the next records of a [`Consumer`], returned by [`Consumer::next`]. If it is dropped before it is ready, it has taken nothing.
 ///
 /// ```
 /// fn is_future(_: &impl Future<Output = annals::Result<annals::Records>>) {}
@@ -42,8 +42,9 @@ impl Drop for Next<'_> {
 }
 
 impl Consumer {
-    /// Records, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. Any executor polls it. What
-    /// it hands out counts as read from then on; dropped before that it has taken nothing, so it may stand in a `select`.
+    /// Returns a future of records, ready as soon as there are some: [`poll`](Self::poll) for a task, without a time limit. Any executor can
+    /// poll it. What it returns counts as read from then on; if it is dropped before that, it has taken nothing, so it may be used in a
+    /// `select`.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -60,7 +61,7 @@ impl Consumer {
     /// ```
     ///
     /// # Errors
-    /// As `poll`. Records are empty only when a [`ConsumerWaker`](crate::ConsumerWaker) has ended the wait.
+    /// As for `poll`. The records are empty only when a [`ConsumerWaker`](crate::ConsumerWaker) has ended the wait.
     #[expect(
         clippy::should_implement_trait,
         reason = "what an iterator's `next` is to a loop, this is to a task"
@@ -69,10 +70,10 @@ impl Consumer {
         Next { consumer: self, is_over: false }
     }
 
-    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    /// Polls for the next records, for those who implement a future or a stream of their own. Only the waker of the last call is woken.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// As for [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
         for _ in 0..MOST_LOOKS {
             // Read before looking: whatever comes after this look makes the signal ready below, or wakes the task.
@@ -93,11 +94,11 @@ impl Consumer {
         Poll::Pending
     }
 
-    /// Commits where this consumer stands, as [`commit`](Self::commit) does, before it returns; what it returns is ready when that
-    /// survives a power cut. Dropped, the commit stands. In a process that does not own the store it syncs before it returns.
+    /// Commits this consumer's position, as [`commit`](Self::commit) does, before it returns; the returned future is ready when the commit
+    /// survives a power cut. If the future is dropped, the commit stands. In a process that does not own the store it syncs before it returns.
     ///
     /// # Errors
-    /// When it is ready: as `commit`.
+    /// When it is ready: as for `commit`.
     pub fn commit_async(&mut self) -> Durable {
         match self.commit_at_os() {
             Ok(AtOs { stored, told, laid_over, left_out }) => {

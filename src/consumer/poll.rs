@@ -33,19 +33,19 @@ impl Round {
 }
 
 impl Consumer {
-    /// Records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
-    /// wait. Sleeps meanwhile and uses no processor. The look that begins when `timeout` is over is the last, whatever others,
-    /// and a listener of its own, do meanwhile. Records in memory are written for it, unless another thread writes to their partition just
-    /// then: it does not wait for that, and is woken by it.
+    /// Returns records, as soon as there are some; none after `timeout`, or when a [`ConsumerWaker`](crate::ConsumerWaker) ends the
+    /// wait. It sleeps while it waits and uses no processor time. The look that begins when `timeout` is over is the last, whatever others,
+    /// and its own listener, do meanwhile. Records in memory are written for it, unless another thread is writing to their partition just
+    /// then: it does not wait for that thread, and is woken by it.
     ///
-    /// Records of one partition come in the order of their offsets. What was handed out counts as read: the next poll
-    /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. One that fails is in no
-    /// other's way: its error is reported, and the next polls hand out what the others have before it is reported again. So it is where a
-    /// clock or a file system of the program's own panics: the panic goes on, and what the poll had read by then was not handed out.
+    /// Records of one partition come in the order of their offsets. What was returned counts as read: the next poll
+    /// continues after it, and [`commit`](Self::commit) commits it. Partitions are taken in turn. A partition that fails does not hold up
+    /// the others: its error is reported, and the next polls return what the others have before it is reported again. The same applies when a
+    /// clock or a file system of the program panics: the panic propagates, and what the poll had read by then was not returned.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until a [`seek`](Self::seek) to its `resume_at` passes it over.
-    /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another
+    /// [`Corrupt`](Error::Corrupt) for a damaged batch: again in turn, until a [`seek`](Self::seek) to its `resume_at` skips it.
+    /// [`UnknownTopic`](Error::UnknownTopic) when a topic was deleted: once for a member of a group, also when there is another topic
     /// of that name by then; it then reads what is left of its topics, and that other one from its beginning; again in turn for a consumer that has
     /// [assigned](Self::assign) itself a partition of it, until it assigns itself others or [pauses](Self::pause) that one. [`OffsetOutOfRange`](Error::OffsetOutOfRange) and
     /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`](crate::StartFrom::Fail), the first of them with [`OnDeleted::Fail`](crate::OnDeleted::Fail), too.

@@ -16,7 +16,7 @@ pub(crate) struct Polled {
 }
 
 impl Consumer {
-    /// The next offset that a poll will hand out of a partition.
+    /// Returns the next offset that a poll will return from a partition.
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned); [`UnknownTopic`](Error::UnknownTopic) for a partition that it has
@@ -31,10 +31,10 @@ impl Consumer {
         })?
     }
 
-    /// Goes on at `offset`. Whether the partition has it shows at the next poll.
+    /// Continues at `offset`. The next poll shows whether the partition has it.
     ///
     /// # Errors
-    /// [`NotAssigned`](Error::NotAssigned), [`UnknownTopic`](Error::UnknownTopic) as [`position`](Self::position);
+    /// [`NotAssigned`](Error::NotAssigned), [`UnknownTopic`](Error::UnknownTopic) as for [`position`](Self::position);
     /// [`InvalidArgument`](Error::InvalidArgument) for a negative offset.
     pub fn seek(&mut self, partition: impl Into<TopicPartition>, offset: Offset) -> Result<()> {
         self.topics.check_process()?;
@@ -49,10 +49,11 @@ impl Consumer {
         sought
     }
 
-    /// Goes on at the first record of every partition it reads.
+    /// Continues at the first record of every partition it reads.
     ///
-    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store stands in an open, for all partitions together 10 seconds at most.
-    /// A partition whose start cannot be seen after that stays where it is, and this says nothing of it: [`position`](Self::position) does, and the next poll says why.
+    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store is opening it, for all partitions together 10 seconds at most.
+    /// A partition whose start cannot be seen after that keeps its position, and this call does not report it: [`position`](Self::position)
+    /// does, and the next poll says why.
     pub fn seek_to_beginning(&mut self) {
         if !self.process.is_current() {
             return;
@@ -70,8 +71,9 @@ impl Consumer {
 
     /// Continues after the last record of every partition it reads.
     ///
-    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store stands in an open, for all partitions together 10 seconds at most.
-    /// A partition whose end cannot be seen after that stays where it is, and this says nothing of it: [`position`](Self::position) does, and the next poll says why.
+    /// In a [`StoreReader`](crate::StoreReader) it waits while the owner of the store is opening it, for all partitions together 10 seconds at most.
+    /// A partition whose end cannot be seen after that keeps its position, and this call does not report it: [`position`](Self::position)
+    /// does, and the next poll says why.
     pub fn seek_to_end(&mut self) {
         if !self.process.is_current() {
             return;
@@ -88,9 +90,9 @@ impl Consumer {
         }
     }
 
-    /// Goes back, in every partition it reads, to what does not count as done: after what this consumer last committed or, where it
-    /// has committed nothing since, where it began or was sought to. What polls have handed out after that is handed out again. For
-    /// work that failed; a [transaction](crate::Transaction) with its offsets that takes no effect does it by itself.
+    /// Goes back, in every partition it reads, to what does not count as done: after what this consumer last committed or, if it
+    /// has committed nothing since, where it began or was moved by a seek. What polls have returned after that is returned again. This is for
+    /// work that failed; a [transaction](crate::Transaction) with its offsets that takes no effect does it automatically.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -154,8 +156,8 @@ impl Consumer {
         }
     }
 
-    /// Goes on, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
-    /// where there is none. A time before 1970 is before every record. A partition whose topic was deleted is left out.
+    /// Continues, in every partition it reads, at the earliest record of `timestamp` (Unix milliseconds) or later; at the end
+    /// if there is none. A time before 1970 is before every record. A partition whose topic was deleted is left out.
     ///
     /// # Errors
     /// [`Io`](Error::Io),
@@ -178,7 +180,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Polls hand out nothing of these partitions until they are resumed, and say nothing of them. Positions stay.
+    /// Pauses these partitions: until they are resumed, polls return nothing from them and report nothing about them. Positions stay.
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned): those before it are paused.
@@ -186,7 +188,7 @@ impl Consumer {
         self.set_flow(partitions, Flow::Paused)
     }
 
-    /// Takes [`pause`](Self::pause) back.
+    /// Resumes partitions after [`pause`](Self::pause).
     ///
     /// # Errors
     /// [`NotAssigned`](Error::NotAssigned): those before it are resumed.
@@ -205,22 +207,22 @@ impl Consumer {
             .try_for_each(|place| self.with_assigned(&place.into(), |assigned, _| assigned.flow = flow))
     }
 
-    /// The partitions that are paused.
+    /// Returns the partitions that are paused.
     pub fn paused(&self) -> Vec<TopicPartition> {
         let paused = self.assigned.iter().filter(|(_, assigned)| assigned.flow == Flow::Paused);
         paused.map(|(place, _)| place.clone()).collect()
     }
 
-    /// How many offsets lie between the positions of this consumer and the last records sent to its partitions, those still
-    /// in memory included; after a transaction that is not decided nothing counts for who reads committed records. What was deleted
-    /// from the front does not count. Where compaction or erasure left gaps, and where transactions have their ends, it is more than there are records; after a poll that finds nothing it is 0. But what that
-    /// did not look at counts: paused partitions, records that are not durable yet for who [reads durable ones
-    /// alone](crate::ConsumerBuilder::read_durable_only), and records in memory of a partition to which another thread writes just then. A partition whose topic was deleted
-    /// is left out.
+    /// Returns how many offsets lie between the positions of this consumer and the last records sent to its partitions, including those still
+    /// in memory; for readers of committed records nothing after an undecided transaction counts. What was deleted
+    /// from the front does not count. Where compaction or erasure left gaps, and where transactions have their ends, it is more than there
+    /// are records; after a poll that finds nothing it is 0. But what that poll did not look at counts: paused partitions, records that are
+    /// not durable yet if the consumer [reads only durable ones](crate::ConsumerBuilder::read_durable_only), and records in memory of a
+    /// partition to which another thread is writing just then. A partition whose topic was deleted is left out.
     ///
     /// # Errors
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as [`position`](Self::position); [`OffsetOutOfRange`](Error::OffsetOutOfRange) where the next poll
-    /// [fails](crate::OnDeleted::Fail), as the records at a position were deleted; [`Io`](Error::Io) where a
+    /// [`NoCommittedOffset`](Error::NoCommittedOffset) as for [`position`](Self::position); [`OffsetOutOfRange`](Error::OffsetOutOfRange)
+    /// where the next poll [fails](crate::OnDeleted::Fail) because the records at a position were deleted; [`Io`](Error::Io) where a
     /// [`StoreReader`](crate::StoreReader) cannot see the end.
     pub fn lag(&mut self) -> Result<u64> {
         self.topics.check_open()?;

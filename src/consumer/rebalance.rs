@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::types::TopicPartition;
 
-/// Partitions that a consumer reads no more, and those it reads now. One that was another's in between is in both.
+/// The partitions that a consumer no longer reads, and those it reads now. A partition that was another member's in between is in both.
 ///
 /// ```
 /// # use annals::{Rebalance, Store, TopicConfig};
@@ -30,7 +30,7 @@ use crate::types::TopicPartition;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Rebalance {
-    /// Read until now, and no more without a break: another member may have them. In order.
+    /// Read until now, but not any more, or not without a break: another member may have them. In order.
     pub revoked: Vec<TopicPartition>,
     /// Read from now on. In order.
     pub assigned: Vec<TopicPartition>,

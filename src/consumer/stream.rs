@@ -9,7 +9,7 @@ use crate::consumer::consumer::Consumer;
 use crate::error::{Error, Result};
 use crate::topic::Records;
 
-/// A [`Consumer`] as a [`Stream`] of [`Records`]: [`Consumer::into_stream`]. It ends after the error that says that the store is
+/// A [`Consumer`] as a [`Stream`] of [`Records`], made by [`Consumer::into_stream`]. It ends after the error that says that the store is
 /// closed.
 ///
 /// ```
@@ -28,19 +28,19 @@ pub struct ConsumerStream {
 }
 
 impl ConsumerStream {
-    /// The consumer, to commit what was handed out.
+    /// Returns the consumer, to commit what the stream has returned.
     pub fn consumer(&mut self) -> &mut Consumer {
         &mut self.consumer
     }
 
-    /// The consumer, where the stream has come to.
+    /// Returns the consumer at the position that the stream has reached.
     pub fn into_inner(self) -> Consumer {
         self.consumer
     }
 }
 
 impl Consumer {
-    /// The consumer as a stream of what [`next`](Self::next) hands out. Feature `async`.
+    /// Turns the consumer into a stream of what [`next`](Self::next) returns. Feature `async`.
     pub fn into_stream(self) -> ConsumerStream {
         ConsumerStream { consumer: self, is_over: false }
     }

@@ -32,10 +32,10 @@ impl ConsumerWaker {
         Self { signal: Arc::clone(signal), woken: Arc::default() }
     }
 
-    /// Ends the poll that waits now, or the next one that finds no records. It returns none.
+    /// Ends the poll that waits now, or the next one that finds no records. That poll returns none.
     ///
-    /// Wakes do not add up: however many there were, they end one poll. None is lost: one that came when no poll was waiting, as after a
-    /// [`next`](Consumer::next) that was dropped while it was pending, or beside records, ends the next poll that finds none.
+    /// Wakes do not add up: however many there were, they end one poll. None is lost: a wake that came when no poll was waiting, as after a
+    /// [`next`](Consumer::next) that was dropped while it was pending, or together with records, ends the next poll that finds none.
     pub fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.signal.raise();
@@ -48,7 +48,7 @@ impl ConsumerWaker {
 }
 
 impl Consumer {
-    /// What ends a poll of this consumer from another thread.
+    /// Returns a waker that ends a poll of this consumer from another thread.
     pub fn waker(&self) -> ConsumerWaker {
         self.waker.clone()
     }

@@ -13,7 +13,7 @@ use crate::types::{Header, Offset, Timestamp};
 /// The most that a batch may expand to.
 const MOST_EXPANDED_BYTES: usize = i32::MAX.unsigned_abs() as usize;
 
-/// A batch as it stands in a `.log`. The fields are those of its header.
+/// A batch as it is in a `.log`. The fields are those of its header.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BatchDump {
@@ -21,37 +21,37 @@ pub struct BatchDump {
     pub position: u64,
     /// Bytes of the whole batch as stored.
     pub bytes: u64,
-    /// Offset of the first record that it had when it was written.
+    /// The offset of the first record that the batch had when it was written.
     pub base_offset: Offset,
-    /// Offset of the last record that it had when it was written.
+    /// The offset of the last record that the batch had when it was written.
     pub last_offset: Offset,
     /// 0 in everything that annals writes.
     pub leader_epoch: i32,
     /// The CRC-32C that the header holds.
     pub crc: u32,
-    /// False when the bytes have another one: the batch is damaged.
+    /// False when the CRC of the bytes is different: the batch is damaged.
     pub crc_fits: bool,
     /// How the records are compressed.
     pub codec: Codec,
     /// Whose clock the timestamps come from.
     pub timestamp_type: TimestampType,
-    /// What the records' timestamps count from.
+    /// The timestamp that the records' timestamps are relative to.
     pub base_timestamp: Timestamp,
     /// The largest timestamp of its records, -1 when none has one.
     pub max_timestamp: Timestamp,
-    /// True when `base_timestamp` is the time from which its tombstones may go.
+    /// True when `base_timestamp` is the time from which its tombstones may be removed.
     pub has_delete_horizon: bool,
     /// True for a batch that is part of a transaction.
     pub is_transactional: bool,
-    /// True for markers, which consumers never see.
+    /// True for control batches, whose markers consumers never see.
     pub is_control: bool,
-    /// -1 for none.
+    /// The producer's id, -1 for none.
     pub producer_id: i64,
-    /// -1 for none.
+    /// The producer's epoch, -1 for none.
     pub producer_epoch: i16,
-    /// -1 for none.
+    /// The sequence number of the first record, -1 for none.
     pub base_sequence: i32,
-    /// How many records it has.
+    /// The number of its records.
     pub record_count: i32,
     path: PathBuf,
     header: BatchHeader,
@@ -62,18 +62,18 @@ pub struct BatchDump {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordDump {
-    /// Its offset.
+    /// The record's offset.
     pub offset: Offset,
-    /// Unix milliseconds, -1 for none.
+    /// The record's timestamp, Unix milliseconds, -1 for none.
     pub timestamp: Timestamp,
-    /// `None` when null.
+    /// The key, `None` when null.
     pub key: Option<Vec<u8>>,
-    /// `None` when null.
+    /// The value, `None` when null.
     pub value: Option<Vec<u8>>,
-    /// In the order they were sent in.
+    /// The headers in the order they were sent in.
     pub headers: Vec<HeaderDump>,
-    /// What it says, for markers of transactions and for the records of `__consumer_offsets` and `__transaction_state`, which are
-    /// known by the name of their directory; `None` for a program's own.
+    /// A description of the content, for markers of transactions and for the records of `__consumer_offsets` and `__transaction_state`, which are
+    /// recognised by the name of their directory; `None` for a program's own records.
     pub words: Option<String>,
 }
 
@@ -81,9 +81,9 @@ pub struct RecordDump {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HeaderDump {
-    /// Its name.
+    /// The header's name.
     pub key: String,
-    /// `None` when null.
+    /// The header's value, `None` when null.
     pub value: Option<Vec<u8>>,
 }
 
@@ -115,7 +115,7 @@ impl BatchDump {
         }
     }
 
-    /// Its records, expanded and decoded. A batch whose CRC does not fit is decoded all the same, as far as it goes.
+    /// Returns its records, expanded and decoded. A batch whose CRC does not match is decoded all the same, as far as possible.
     ///
     /// # Errors
     /// [`Corrupt`](Error::Corrupt) when they are not what the header says.

@@ -10,12 +10,12 @@ use crate::types::{NO_TIMESTAMP, Offset, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexDump<E> {
-    /// In the order of the file.
+    /// The entries in the order of the file.
     pub entries: Vec<E>,
     /// Bytes of zeros after the last entry: a broker allocates the indexes of its active segment ahead, and a killed one
     /// leaves them so.
     pub padding_bytes: usize,
-    /// Bytes after the last entry that are none: a part of one, or a negative number.
+    /// Bytes after the last entry that are not an entry: a part of one, or a negative number.
     pub trailing_bytes: usize,
 }
 
@@ -27,7 +27,7 @@ pub struct OffsetEntry {
     pub offset: Offset,
     /// Byte position in the `.log`.
     pub position: u64,
-    /// Why it does not fit the `.log`; `None` when it does.
+    /// Why the entry does not match the `.log`; `None` when it does.
     pub misfit: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub struct TimeEntry {
     pub timestamp: Timestamp,
     /// The last offset of the first batch that reached it.
     pub offset: Offset,
-    /// Why it does not fit the `.log`; `None` when it does.
+    /// Why the entry does not match the `.log`; `None` when it does.
     pub misfit: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Looking at the files of a partition as they are, without opening a store: for tools and for people with a problem.
+//! Looking at the files of a partition as they are, without opening a store: for tools and for troubleshooting.
 //!
 //! Nothing is locked and nothing is written, so it works beside the process that owns the store, on a copy, and on the
-//! partition directories of a Kafka broker. Of a file that grows meanwhile it shows what was there when it was opened.
+//! partition directories of a Kafka broker. If a file grows meanwhile, it shows what was there when the file was opened.
 //!
 //! ```
 //! use annals::dump::{SegmentDump, Stretch};

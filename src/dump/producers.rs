@@ -16,27 +16,27 @@ pub(super) const MOST_BYTES: usize = 256 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AbortedDump {
-    /// In the order of the file; none when it cannot be read.
+    /// The entries in the order of the file; none when it cannot be read.
     pub entries: Vec<AbortedEntry>,
     /// Why it cannot be read; `None` when it can.
     pub unreadable: Option<String>,
 }
 
-/// A transaction whose ABORT marker stands in the segment.
+/// A transaction whose ABORT marker is in the segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AbortedEntry {
     /// The producer's id.
     pub producer_id: i64,
-    /// Offset of the transaction's first record.
+    /// The offset of the transaction's first record.
     pub first_offset: Offset,
-    /// Offset of its marker.
+    /// The offset of its marker.
     pub last_offset: Offset,
     /// The last stable offset once the marker was there.
     pub last_stable_offset: Offset,
 }
 
-/// The content of a `.snapshot`: what the partition knew of producers when its log had come to `offset`.
+/// The content of a `.snapshot`: what the partition knew of producers when its log had reached `offset`.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -56,11 +56,11 @@ pub struct AbortedEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotDump {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The end of the log at that time, and its name.
+    /// The end of the log at that time, which is also the name of the file.
     pub offset: Offset,
-    /// In the order of the file; none when it cannot be read.
+    /// The producers in the order of the file; none when it cannot be read.
     pub producers: Vec<ProducerDump>,
     /// Why it cannot be read; `None` when it can.
     pub unreadable: Option<String>,
@@ -70,26 +70,26 @@ pub struct SnapshotDump {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProducerDump {
-    /// Its id.
+    /// The producer's id.
     pub producer_id: i64,
-    /// The epoch in which it writes.
+    /// The epoch in which the producer writes.
     pub producer_epoch: i16,
-    /// Number of its last record, -1 for none.
+    /// The sequence number of its last record, -1 for none.
     pub last_sequence: i32,
-    /// Offset of its last record, -1 for none.
+    /// The offset of its last record, -1 for none.
     pub last_offset: Offset,
     /// How many offsets its last batch has beyond the first.
     pub offset_delta: i32,
-    /// Timestamp of its last batch, Unix milliseconds.
+    /// The timestamp of its last batch, Unix milliseconds.
     pub timestamp: Timestamp,
-    /// Of the last marker that ended one of its transactions.
+    /// The coordinator epoch of the last marker that ended one of its transactions.
     pub coordinator_epoch: i32,
-    /// Offset of the first record of the transaction that it had open; `None` when it had none.
+    /// The offset of the first record of the transaction that it had open; `None` when it had none.
     pub open_since: Option<Offset>,
 }
 
 impl SnapshotDump {
-    /// All of a partition's directory, in the order of their offsets.
+    /// Returns all snapshots in a partition's directory, in the order of their offsets.
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io).

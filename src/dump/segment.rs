@@ -40,7 +40,7 @@ impl SegmentDump {
         Self::of(&directory(parent.unwrap_or(Path::new("."))), name.base)
     }
 
-    /// All segments of a partition's directory, in the order of their offsets.
+    /// Returns all segments of a partition's directory, in the order of their offsets.
     ///
     /// # Errors
     /// [`Io`](Error::Io).
@@ -60,28 +60,28 @@ impl SegmentDump {
         Ok(Self { directory: directory.clone(), file, base_offset, bytes })
     }
 
-    /// The path of the `.log`.
+    /// Returns the path of the `.log`.
     pub fn path(&self) -> PathBuf {
         self.file.path().to_path_buf()
     }
 
-    /// The first offset it may hold, and its name.
+    /// Returns the first offset that it may hold, which is also its name.
     pub fn base_offset(&self) -> Offset {
         self.base_offset
     }
 
-    /// Length of the `.log` when it was opened, in bytes.
+    /// Returns the length of the `.log` when it was opened, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// What the `.log` holds, from its first byte to its last.
+    /// Iterates over what the `.log` holds, from its first byte to its last.
     pub fn stretches(&self) -> Stretches<'_> {
         self.stretches_from(0)
     }
 
-    /// The same from a byte position on, at which a batch must begin: where an earlier walk ended, or where an entry of the
-    /// offset index points to. So a tool that follows a growing segment need not read it from the start each time.
+    /// Iterates from a byte position on, at which a batch must begin: where an earlier iteration ended, or where an entry of the
+    /// offset index points. So a tool that follows a growing segment need not read it from the start each time.
     ///
     /// ```
     /// # use annals::dump::{SegmentDump, Stretch};
@@ -103,7 +103,7 @@ impl SegmentDump {
         Stretches::new(self, position)
     }
 
-    /// The entries of the `.index`, each compared with the `.log`; `None` when there is no such file.
+    /// Returns the entries of the `.index`, each compared with the `.log`; `None` when there is no such file.
     ///
     /// # Errors
     /// [`Io`](Error::Io).
@@ -112,7 +112,7 @@ impl SegmentDump {
         Ok(Some(index::offsets(self.base_offset, &bytes, &landmarks(self)?)))
     }
 
-    /// The entries of the `.timeindex`, each compared with the `.log`; `None` when there is no such file.
+    /// Returns the entries of the `.timeindex`, each compared with the `.log`; `None` when there is no such file.
     ///
     /// # Errors
     /// [`Io`](Error::Io).
@@ -121,7 +121,7 @@ impl SegmentDump {
         Ok(Some(index::times(self.base_offset, &bytes, &landmarks(self)?)))
     }
 
-    /// The entries of the `.txnindex`; `None` when there is no such file: no transaction has its ABORT marker in the segment.
+    /// Returns the entries of the `.txnindex`; `None` when there is no such file: no transaction has its ABORT marker in the segment.
     ///
     /// # Errors
     /// [`Io`](Error::Io).

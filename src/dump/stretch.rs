@@ -5,13 +5,13 @@ use crate::dump::segment::SegmentDump;
 use crate::error::Result;
 use crate::format::{BatchHeader, Malformed};
 
-/// Consecutive bytes of a `.log` of one kind.
+/// Consecutive bytes of a `.log` that are of one kind.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Stretch {
-    /// A batch, whole as far as its header says.
+    /// A batch, complete as far as its header says.
     Batch(Box<BatchDump>),
-    /// Zeros up to the end of the file: space that its writer has allocated ahead.
+    /// Zeros up to the end of the file: space that its writer has allocated in advance.
     Zeros {
         /// Where they begin.
         position: u64,
@@ -29,7 +29,7 @@ pub enum Stretch {
     },
 }
 
-/// Walks a [`SegmentDump`] from its first byte to its last. An error is one of reading the file, and ends the walk.
+/// Iterates over a [`SegmentDump`] from its first byte to its last. An error is one of reading the file, and ends the iteration.
 #[derive(Debug)]
 pub struct Stretches<'a> {
     segment: &'a SegmentDump,

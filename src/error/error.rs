@@ -28,14 +28,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No topic of that name, or what was asked belongs to one that was deleted. Create it first; sending never creates topics.
-    /// A handle of a topic that was deleted stays one, whatever has its name now: take another from the store.
+    /// There is no topic of that name, or what was asked for belongs to a deleted topic. Create it first; sending never creates topics.
+    /// A handle of a deleted topic stays invalid, whatever has its name now: get another one from the store.
     #[error("{}", unknown_topic(topic, *was_deleted))]
     #[non_exhaustive]
     UnknownTopic {
         /// The name.
         topic: String,
-        /// True when it was there and was deleted; then another of that name may exist.
+        /// True when the topic was there and was deleted; then another of that name may exist.
         was_deleted: bool,
     },
 
@@ -46,7 +46,7 @@ pub enum Error {
         topic: String,
         /// The partition asked for.
         partition: u32,
-        /// How many partitions the topic has.
+        /// The number of partitions that the topic has.
         partitions: u32,
     },
 
@@ -55,11 +55,11 @@ pub enum Error {
     TopicExists {
         /// The name asked for.
         topic: String,
-        /// The topic in the way.
+        /// The existing topic whose name is in the way.
         existing: String,
     },
 
-    /// `ensure_topic` found the topic with another setting, or number of partitions, than asked for.
+    /// `ensure_topic` found the topic with another setting, or number of partitions, than the one asked for.
     #[error("topic {topic:?} has {setting}={found}, expected {expected}: change the topic or the program")]
     TopicMismatch {
         /// The topic's name.
@@ -83,7 +83,7 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A setting outside its range, or two that contradict each other.
+    /// A setting is outside its range, or two settings contradict each other.
     #[error("invalid configuration {key}={value}: {reason}")]
     InvalidConfig {
         /// The setting, by its Kafka name.
@@ -109,9 +109,9 @@ pub enum Error {
     InvalidTimestamp {
         /// The record's timestamp, Unix milliseconds.
         timestamp: Timestamp,
-        /// The oldest accepted now.
+        /// The oldest timestamp accepted now.
         earliest: Timestamp,
-        /// The newest accepted now.
+        /// The newest timestamp accepted now.
         latest: Timestamp,
     },
 
@@ -131,7 +131,7 @@ pub enum Error {
     Full {
         /// The partition.
         partition: TopicPartition,
-        /// Bytes of its batches.
+        /// Bytes of the partition's batches.
         bytes: u64,
         /// The limit.
         limit: u64,
@@ -144,7 +144,7 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// The offset is not in the log: deleted by retention, or beyond the end.
+    /// The offset is not in the log: it was deleted by retention, or is beyond the end.
     #[error("offset {requested} of {partition} is out of range {start}..={end}")]
     OffsetOutOfRange {
         /// The partition.
@@ -157,8 +157,8 @@ pub enum Error {
         end: Offset,
     },
 
-    /// A stream has a snapshot, and the events that are in it were deleted, with the last one: the partition begins behind it now. From the events that
-    /// are left nobody can tell what the stream came to. Whoever deletes keeps the last event that is in each snapshot. To begin anew without
+    /// A stream has a snapshot, but the events in it were deleted, including the last one: the partition begins after it now. From the events that
+    /// are left nobody can say what state the stream has. Whoever deletes must keep the last event in each snapshot. To begin again without
     /// it, [`prune`](crate::Snapshots::prune) the snapshot, or [`erase`](crate::Snapshots::erase) it.
     #[error(
         "stream {key:?}: its events up to its snapshot's version {version} were deleted, {partition} begins at {start}: the events that are left do not tell what it came to; keep the last event that is in a snapshot, or prune the snapshot to begin anew"
@@ -166,7 +166,7 @@ pub enum Error {
     SnapshotCutOff {
         /// The partition of the stream.
         partition: TopicPartition,
-        /// The stream's key; bytes that are no text are escaped.
+        /// The stream's key; bytes that are not text are escaped.
         key: String,
         /// The version of the snapshot.
         version: Offset,
@@ -174,32 +174,32 @@ pub enum Error {
         start: Offset,
     },
 
-    /// `append_if` found that another caller had appended. Nothing was appended; read on and decide again.
+    /// `append_if` found that another caller had appended. Nothing was appended; read further and decide again.
     #[error("{partition} is at offset {found}, expected {expected}: another caller appended")]
     UnexpectedEnd {
         /// The partition.
         partition: TopicPartition,
-        /// The end the caller expected.
+        /// The end that the caller expected.
         expected: Offset,
         /// The next offset to be assigned.
         found: Offset,
     },
 
-    /// What an append depends on does not hold. Nothing was appended; read what came since, and decide again.
+    /// What an append depends on does not hold. Nothing was appended; read what was added since, and decide again.
     #[error("{partition}: {condition}, and {}", found_instead(condition, *found, *is_undecided))]
     Conflict {
         /// The partition.
         partition: TopicPartition,
         /// What does not hold.
         condition: Arc<Condition>,
-        /// The offset of the last event of the stream, or of one that matches: the last one, or, of a query that asks for any event, the first. `None`
-        /// where there is none. Where it is not undecided, events of transactions without an end are left out.
+        /// The offset of the last event of the stream, or of one that matches: the last one, or, for a query that asks for any event, the first. `None`
+        /// if there is none. If `is_undecided` is not set, events of transactions without an end are left out.
         found: Option<Offset>,
-        /// That event belongs to a transaction that is not decided: the same call may succeed when it is.
+        /// True if that event belongs to a transaction that is not decided: the same call may succeed when it is.
         is_undecided: bool,
     },
 
-    /// The value of an event of a known type is not what that type's values are. The record is as it was written: a type that has
+    /// The value of an event of a known type is not a valid value of that type. The record is as it was written: a type that has
     /// changed needs a new version.
     #[error("{partition}@{offset}: an event of type {event_type:?} cannot be decoded: {reason}")]
     Undecodable {
@@ -213,7 +213,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// Another has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
+    /// Another transaction has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
     #[error("{name}: the name has another user since")]
     Fenced {
@@ -221,21 +221,21 @@ pub enum Error {
         name: String,
     },
 
-    /// The transaction was not decided in its time, and was aborted: nothing of it takes effect. Readers waited for it.
+    /// The transaction was not decided in time, and was aborted: nothing of it takes effect. Readers waited for it.
     #[error("transaction {name}: it was not committed in time, and was aborted")]
     TransactionExpired {
         /// The name of the transaction.
         name: String,
     },
 
-    /// [`Store::abort_transaction`](crate::Store::abort_transaction) has aborted the transaction: nothing of it takes effect. Another may begin under the name.
+    /// [`Store::abort_transaction`](crate::Store::abort_transaction) has aborted the transaction: nothing of it takes effect. Another one may begin under the name.
     #[error("transaction {name}: it was aborted from outside")]
     TransactionAborted {
         /// The name of the transaction.
         name: String,
     },
 
-    /// A partition was full whose oldest records go, and the transaction had written there and was not decided. It was aborted:
+    /// A full partition dropped its oldest records, and the transaction had written there and was not decided. It was aborted:
     /// nothing of it takes effect.
     #[error("transaction {name}: it was in the way of newer records in {partition}, and was aborted")]
     TransactionDisplaced {
@@ -245,8 +245,8 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// Records of a named producer are missing before these, the first ones of all among them, or these came before and are followed by so many others that it
-    /// is not known where they stand. Nothing was appended.
+    /// Records of a named producer are missing before these, possibly the very first ones; or these were sent before and are followed by so
+    /// many others that it is not known where they are. Nothing was appended.
     #[error("{partition}: the producer's next record is number {expected}, not {found}")]
     OutOfSequence {
         /// The partition.
@@ -257,19 +257,19 @@ pub enum Error {
         found: i32,
     },
 
-    /// Whether the transaction takes effect is not known: what failed came after the decision was written, or is the disk's
+    /// It is not known whether the transaction takes effect: what failed came after the decision was written, or is the disk's
     /// answer to it. Reopen the store: then it has taken effect everywhere, or nowhere.
     #[error("transaction {name}: whether it takes effect shows after reopening the store: {cause}")]
     Undecided {
         /// The transaction's name.
         name: String,
-        /// What failed.
+        /// The cause.
         cause: Arc<Error>,
     },
 
-    /// A transaction that was to commit an offset of the group for that partition was [undecided](Self::Undecided): whether it did, nobody
-    /// knows. So nothing else is committed there, be it in a transaction, by hand or automatically. Reopen the store: then it is decided, and
-    /// consumers of the group go on at what is committed. Other partitions and groups are not concerned.
+    /// A transaction that was to commit an offset of the group for that partition was [undecided](Self::Undecided): nobody knows whether it
+    /// did. So nothing else is committed there, neither in a transaction, nor by hand, nor automatically. Reopen the store: then it is
+    /// decided, and consumers of the group continue at what is committed. Other partitions and groups are not affected.
     #[error(
         "group {group:?}: whether its offset for {partition} was committed with a transaction shows after reopening the store; until then none is committed there"
     )]
@@ -280,9 +280,9 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// The group's offset for that partition is not committed: it would stand over work of a transaction that does not come to survive a power cut, at
-    /// [`Durability::Disk`](crate::Durability::Disk) or with [`commit_async`](crate::Consumer::commit_async). What the same commit has of other partitions is
-    /// committed. Where the cause is a failed sync, reopen the store: then consumers of the group go on at what is committed. After a full disk commit again.
+    /// The group's offset for that partition is not committed: it would rest on work of a transaction that cannot be made to survive a power cut, at
+    /// [`Durability::Disk`](crate::Durability::Disk) or with [`commit_async`](crate::Consumer::commit_async). What the same commit has for other partitions is
+    /// committed. If the cause is a failed sync, reopen the store: then consumers of the group continue at what is committed. After a full disk commit again.
     #[error(
         "group {group:?}: the offset for {partition} is not committed, for work that it goes over may not survive a power cut: {cause}"
     )]
@@ -295,8 +295,8 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// The consumer does not own that partition: it was never assigned, or the group gave it to another member since.
-    /// After a change of the group, poll again and work on what is handed out then.
+    /// The consumer does not own that partition: it was never assigned, or the group has given it to another member since.
+    /// After a change of the group, poll again and work on what is returned then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]
     NotAssigned {
         /// The partition.
@@ -307,7 +307,7 @@ pub enum Error {
         member: String,
     },
 
-    /// A consumer that commits by itself was closed after its store, and nothing could be committed any more: the group's next reader begins where
+    /// A consumer with automatic commits was closed after its store, and nothing could be committed any more: the group's next reader begins where
     /// the last commit was, or where it begins without one. Close consumers before their store.
     #[error(
         "group {group:?}: the store was closed before {} committed{}",
@@ -317,34 +317,34 @@ pub enum Error {
     NotCommitted {
         /// The group.
         group: String,
-        /// The partitions, in order, and where the consumer stood in each.
+        /// The partitions, in order, and the consumer's position in each.
         partitions: Vec<(TopicPartition, Offset)>,
     },
 
-    /// The message is not this worker's any more, mostly because its lock has run out. The answer was not taken. Work that
-    /// takes longer calls `renew` meanwhile, or has a longer lock timeout.
+    /// The message is not this worker's any more, usually because its lock has expired. The answer was not accepted. Work that
+    /// takes longer should call `renew` in time, or have a longer lock timeout.
     #[error("offset {offset} of {partition}: the answer was not taken: {reason}")]
     LockLost {
         /// The partition.
         partition: TopicPartition,
         /// The message's offset.
         offset: Offset,
-        /// What has become of the message.
+        /// What has happened to the message.
         reason: &'static str,
     },
 
-    /// A message of that id was sent a short time ago, and this one was not appended.
+    /// A message with that id was sent a short time ago, and this one was not appended.
     #[error("topic {topic:?}: message {id:?} was sent already, at {sent} ({})", Utc(*sent))]
     DuplicateMessage {
         /// The topic.
         topic: String,
         /// The id.
         id: String,
-        /// When it was sent, Unix milliseconds.
+        /// When the earlier message was sent, Unix milliseconds.
         sent: Timestamp,
     },
 
-    /// The queue has as many messages that are not done as it may. Nothing was appended; the same call may succeed when some are.
+    /// The queue has as many unfinished messages as it may have. Nothing was appended; the same call may succeed when some are done.
     #[error("queue {group:?} of topic {topic:?} is full: {} not done, of {limit}", messages_are(*unfinished))]
     QueueFull {
         /// The topic.
@@ -358,7 +358,7 @@ pub enum Error {
     },
 
     /// Another process, or the `Store` or another `StoreReader` in this one, has consumers of that group, or workers of its queue and messages that they have
-    /// taken: one of them owns a group, and a queue, at a time. Close them there, or use another group.
+    /// taken: only one of them owns a group, or a queue, at a time. Close them there, or use another group.
     #[error(
         "group {group:?} is used elsewhere, in another process or by another handle of the store in this one: close its consumers and workers there, or use another group"
     )]
@@ -367,7 +367,7 @@ pub enum Error {
         group: String,
     },
 
-    /// `StartFrom::Fail` and the group has committed no offset.
+    /// `StartFrom::Fail` is set and the group has committed no offset.
     #[error("group {group:?} has no committed offset for {partition}")]
     NoCommittedOffset {
         /// The group.
@@ -376,15 +376,15 @@ pub enum Error {
         partition: TopicPartition,
     },
 
-    /// Files may not change or go now: a backup is copying them, or [`Store::hold_maintenance`](crate::Store::hold_maintenance)
-    /// was asked for. Nothing was done; call again when that has ended.
+    /// Files may not change or be removed now: a backup is copying them, or [`Store::hold_maintenance`](crate::Store::hold_maintenance)
+    /// was called. Nothing was done; call again when that has ended.
     #[error("{}: held by a backup or by hold_maintenance, call again when that has ended", held(partition.as_ref()))]
     Held {
         /// The partition; `None` for the whole store.
         partition: Option<TopicPartition>,
     },
 
-    /// A directory is nothing that a backup can be made in, checked or restored from. Nothing was changed.
+    /// A directory is not one that a backup can be made in, checked or restored from. Nothing was changed.
     #[error("{}: {reason}", path.display())]
     Backup {
         /// The directory or file in the way.
@@ -393,11 +393,11 @@ pub enum Error {
         reason: String,
     },
 
-    /// Lines that are to be records are none, or could not be appended. The records of all lines before are there: go on with this
+    /// A line that is to become a record is not one, or could not be appended. The records of all lines before it are there: continue with this
     /// one.
     #[error("line {line}: {cause} ({records} records were appended)")]
     Import {
-        /// The line, from 1: that at fault, or the first of those that were appended together.
+        /// The line, from 1: the one at fault, or the first of those that were appended together.
         line: u64,
         /// How many records were appended.
         records: u64,
@@ -405,10 +405,10 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// The caller's own callback ended the call before it was done.
+    /// The caller's own callback stopped the call before it was done.
     #[error("{what} was ended by its caller")]
     Cancelled {
-        /// What was ended.
+        /// The operation that was stopped.
         what: &'static str,
     },
 
@@ -417,29 +417,29 @@ pub enum Error {
     StoreLocked {
         /// The store's directory.
         path: PathBuf,
-        /// The process that holds it, when the lock file says.
+        /// The process that holds it, if the lock file says.
         pid: Option<u32>,
     },
 
     /// A process has the store open to write to it, so nobody can open it read-only. [`StoreReader::attach`](crate::StoreReader::attach)
-    /// reads it meanwhile, unless the store was opened [without live readers](crate::StoreBuilder::without_live_readers).
+    /// can read it, unless the store was opened [without live readers](crate::StoreBuilder::without_live_readers).
     #[error("store {} is open for writing{}: StoreReader::attach reads it meanwhile, if it was opened for live readers", path.display(), by(*pid))]
     StoreInUse {
         /// The store's directory.
         path: PathBuf,
-        /// The process that writes, when the lock file says.
+        /// The process that writes, if the lock file says.
         pid: Option<u32>,
     },
 
-    /// The store was closed; or, of what a [`StoreReader`](crate::StoreReader) has made, all clones of that one were dropped: its consumers and workers end with
-    /// it, whether the store is open in its owner or not.
+    /// The store was closed; or, for what a [`StoreReader`](crate::StoreReader) has made, all clones of that reader were dropped: its
+    /// consumers and workers end with it, whether the store is open in its owner or not.
     #[error("store {} is closed, or the StoreReader by which it was read was dropped", path.display())]
     StoreClosed {
         /// The store's directory.
         path: PathBuf,
     },
 
-    /// This process is a child, by fork, of the one that opened the store. A store does not survive a fork: nothing was
+    /// This process is a fork of the one that opened the store. A store does not survive a fork: nothing was
     /// done, here or there. Start another program, or open stores after the fork.
     #[error("store {} was opened by process {pid}, of which this one is a fork", path.display())]
     Forked {
@@ -453,11 +453,11 @@ pub enum Error {
     /// called for was not done; the rest of the store is as before.
     #[error("a call into the program panicked: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
 
-    /// A file does not hold what was written to it. Nothing was repaired and nothing dropped.
+    /// A file does not hold what was written to it. Nothing was repaired, and nothing was dropped.
     #[error("{} is damaged at byte {position}{}: {reason}{}", path.display(), at_offset(*offset), go_on_at(*resume_at))]
     Corrupt {
         /// The file.
@@ -466,30 +466,30 @@ pub enum Error {
         position: u64,
         /// Base offset of the batch where it is known, or the offset expected there.
         offset: Option<Offset>,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
-        /// Whose file it is; `None` for a file of the store itself.
+        /// The partition whose file it is; `None` for a file of the store itself.
         partition: Option<TopicPartition>,
-        /// Where a reader that met it can go on: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
-        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) goes there by itself. `None` for damage that no reader met.
+        /// Where a reader that met the damage can continue: with a [`seek`](crate::Consumer::seek), or a read from there. What lies between
+        /// cannot be read. [`OnDamage::Skip`](crate::OnDamage::Skip) continues there automatically. `None` for damage that no reader met.
         resume_at: Option<Offset>,
     },
 
-    /// Files that `adopt_topic` was given are not a log that can be taken over. Nothing was created, and they are as they were.
+    /// Files that were passed to `adopt_topic` are not a log that can be adopted. Nothing was created, and the files are as they were.
     #[error("cannot adopt {}, byte {position}{}: {reason}", path.display(), at_offset(*offset))]
     CannotAdopt {
         /// The file, or the directory.
         path: PathBuf,
         /// Byte position of what is in the way, or of the batch that holds it.
         position: u64,
-        /// The offset expected there, where one is.
+        /// The offset expected there, if there is one.
         offset: Option<Offset>,
         /// What is in the way, and what to do.
         reason: String,
     },
 
     /// A compressed batch expands to more than [`StoreBuilder::max_expanded_bytes`](crate::StoreBuilder::max_expanded_bytes)
-    /// allows. That is no damage: it was written where more was allowed. Open the store with a larger value.
+    /// allows. This is not damage: it was written under a larger limit. Open the store with a larger value.
     #[error("the batch at byte {position} of {} (offset {offset}) expands to more than max_expanded_bytes={limit}: open the store with a larger value", path.display())]
     BatchTooLarge {
         /// The file.
@@ -502,7 +502,7 @@ pub enum Error {
         limit: u64,
     },
 
-    /// A file of a newer format than this version of annals knows. Nothing was changed.
+    /// A file has a newer format than this version of annals knows. Nothing was changed.
     #[error("{} has {what} {found}, this version supports up to {supported}: open it with a newer annals", path.display())]
     UnsupportedFormat {
         /// The file.
@@ -525,9 +525,9 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were given out again. From a `send`:
-    /// its own record was not appended, and it may be the one that is lost. From a `flush`: others may have been told of it before, and where
-    /// several writes have failed since the last one, these are the first offset of all and the last; records between them may stand.
+    /// Records acknowledged at `Durability::Memory` could not be written and are gone; their offsets were assigned again. From a `send`:
+    /// its own record was not appended, and it may be the one that is lost. From a `flush`: the loss may have been reported to others before, and if
+    /// several writes have failed since the last flush, these are the first offset of all and the last; records between them may be there.
     #[error("{partition}: records {first}..={last}, accepted in memory, were lost: {cause}")]
     Lost {
         /// The partition.
@@ -540,12 +540,12 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error("cannot {operation} {}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
         /// The system's answer.
         source: Arc<io::Error>,

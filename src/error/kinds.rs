@@ -17,7 +17,7 @@ impl Error {
         matches!(self, Self::Io { source, .. } if is_out_of_descriptors(source))
     }
 
-    /// True when a file holds other bytes than were written to it.
+    /// Returns true when a file does not hold the bytes that were written to it.
     pub fn is_corruption(&self) -> bool {
         match self {
             Self::Corrupt { .. } => true,
@@ -28,7 +28,7 @@ impl Error {
         }
     }
 
-    /// True when the disk, a quota or a file size limit is full: the same call may succeed once there is room.
+    /// Returns true when the disk, a quota or a file size limit is full: the same call may succeed once there is room.
     pub fn is_disk_full(&self) -> bool {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
@@ -40,7 +40,7 @@ impl Error {
         }
     }
 
-    /// True when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
+    /// Returns true when the same call may succeed later without a change to the program: a full disk, a lock held elsewhere,
     /// an interrupted or exhausted system resource, a condition that waits for the end of a transaction. A missing file or a refused permission is not among them, nor is a
     /// [conflict](Self::is_conflict).
     pub fn is_retriable(&self) -> bool {
@@ -65,18 +65,19 @@ impl Error {
         }
     }
 
-    /// True when [`append_if`](crate::Partition::append_if) found that another caller had appended, or what
-    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) depends on does not hold. The
-    /// same call cannot succeed: read on, decide again, and append by what is there now. False for a [`Conflict`](Self::Conflict) with `is_undecided`, where a transaction of another is in
-    /// the way that is not decided: the same call may succeed, and it is [retriable](Self::is_retriable). A loop that reads and decides again goes on after both:
+    /// Returns true when [`append_if`](crate::Partition::append_if) found that another caller had appended, or when the condition of
+    /// [`append_to`](crate::Topic::append_to) or [`append_when`](crate::Partition::append_when) does not hold. The
+    /// same call cannot succeed: read further, decide again, and append by what is there now. Returns false for a
+    /// [`Conflict`](Self::Conflict) with `is_undecided`, where another's undecided transaction is in the way: the same call may succeed, and
+    /// the error is [retriable](Self::is_retriable). A loop that reads and decides again continues after both:
     /// [`asks_for_new_decision`](Self::asks_for_new_decision).
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::UnexpectedEnd { .. } | Self::Conflict { is_undecided: false, .. })
     }
 
-    /// True when a loop that loads, decides and appends is to begin again: after a [conflict](Self::is_conflict), and after a
-    /// [`Conflict`](Self::Conflict) with `is_undecided`, where another's transaction is at it. Nothing was appended. Any other error is no reason to
-    /// decide again: it ends the loop.
+    /// Returns true when a loop that loads, decides and appends should begin again: after a [conflict](Self::is_conflict), and after a
+    /// [`Conflict`](Self::Conflict) with `is_undecided`, where another's transaction is in progress. Nothing was appended. Any other error is
+    /// no reason to decide again: it ends the loop.
     ///
     /// ```
     /// # use annals::{Expected, Record, Store, TopicConfig};

@@ -63,7 +63,7 @@ pub(crate) struct Figures {
     pub(crate) events: EventQueue,
 }
 
-/// Numbers that only rise while the store is open. What each counts is in
+/// Counts that only rise while the store is open. What each one counts is in
 /// [docs/figures.md](https://docs.rs/crate/annals/latest/source/docs/figures.md).
 ///
 /// ```
@@ -81,7 +81,7 @@ pub(crate) struct Figures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Records that were appended, those of the store's own topics among them.
+    /// Records that were appended, including those of the store's own topics.
     pub appended_records: u64,
     /// Bytes of their batches, as stored.
     pub appended_bytes: u64,
@@ -91,13 +91,13 @@ pub struct Counters {
     pub syncs: u64,
     /// Segments that were sealed and followed by another.
     pub rolls: u64,
-    /// Writes that failed and were undone. What came too late is none of them: after the topic was deleted, say.
+    /// Writes that failed and were undone. Writes that came too late do not count: after the topic was deleted, for example.
     pub write_failures: u64,
-    /// Failures after which a partition takes nothing more.
+    /// Failures after which a partition accepts nothing more.
     pub poisonings: u64,
     /// Appends that waited for room in a partition with a limit.
     pub waits_for_room: u64,
-    /// Segments that retention and limits took.
+    /// Segments that retention and limits removed.
     pub removed_segments: u64,
     /// Their records.
     pub removed_records: u64,
@@ -105,19 +105,19 @@ pub struct Counters {
     pub removed_bytes: u64,
     /// Compactions that had something to do.
     pub compactions: u64,
-    /// Records that they took.
+    /// Records that compactions removed.
     pub compacted_records: u64,
-    /// Bytes that they freed.
+    /// Bytes that compactions freed.
     pub compacted_bytes: u64,
-    /// How often the partitions of a group were shared out.
+    /// How often the partitions of a group were assigned.
     pub rebalances: u64,
-    /// Offsets that readers passed over because of damage.
+    /// Offsets that readers skipped because of damage.
     pub skipped_offsets: u64,
-    /// Events that nobody was told of, as they came too fast.
+    /// Events that were not reported, because they came too fast.
     pub lost_events: u64,
 }
 
-/// How long things took while the store was open. Those that need the feature `metrics` are empty without it.
+/// How long operations took while the store was open. Latencies that need the feature `metrics` are empty without it.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;

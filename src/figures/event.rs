@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::locks::{AtomicU64, Mutex, OnceLock, Ordering};
 use crate::types::{Offset, TopicPartition};
 
-/// Something that happened in a store: [`StoreBuilder::on_event`](crate::StoreBuilder::on_event) is told.
+/// Something that happened in a store, reported to [`StoreBuilder::on_event`](crate::StoreBuilder::on_event).
 ///
 /// ```
 /// # use annals::{Store, TopicConfig, Record};
@@ -27,19 +27,19 @@ use crate::types::{Offset, TopicPartition};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A partition that was not closed was looked through when the store was opened.
+    /// A partition that was not closed was checked when the store was opened.
     #[non_exhaustive]
     Recovered {
         /// The partition.
         partition: TopicPartition,
-        /// Where it ends.
+        /// The end of the partition.
         end: Offset,
-        /// Bytes that were looked through.
+        /// Bytes that were checked.
         scanned_bytes: u64,
         /// Bytes of a torn tail after its end; 0 when there is none.
         torn_bytes: u64,
     },
-    /// A segment was sealed, and another begun.
+    /// A segment was sealed, and another one started.
     #[non_exhaustive]
     Rolled {
         /// The partition.
@@ -57,12 +57,12 @@ pub enum Event {
         /// How long the sync took.
         took: Duration,
     },
-    /// The partition takes nothing more until the store is opened again.
+    /// The partition accepts nothing more until the store is opened again.
     #[non_exhaustive]
     Poisoned {
         /// The partition.
         partition: TopicPartition,
-        /// Why.
+        /// The cause.
         error: Error,
     },
     /// An append had to wait for room in a partition with a limit.
@@ -70,38 +70,38 @@ pub enum Event {
     WaitedForRoom {
         /// The partition.
         partition: TopicPartition,
-        /// How long.
+        /// How long it waited.
         took: Duration,
     },
-    /// Retention, or a limit, took segments out.
+    /// Retention, or a limit, removed segments.
     #[non_exhaustive]
     Removed {
         /// The partition.
         partition: TopicPartition,
-        /// Its start now.
+        /// The partition's start now.
         start: Offset,
-        /// How many segments.
+        /// The number of segments removed.
         segments: usize,
         /// Their records.
         records: u64,
         /// Their bytes.
         bytes: u64,
     },
-    /// A compaction had something to do, and has done it.
+    /// A compaction that had something to do is done.
     #[non_exhaustive]
     Compacted {
         /// The partition.
         partition: TopicPartition,
-        /// Records that went.
+        /// The number of records removed.
         removed_records: u64,
-        /// Bytes of the segments before.
+        /// Bytes of the segments before the compaction.
         bytes_before: u64,
-        /// Bytes of what stands in their place.
+        /// Bytes of what replaced them.
         bytes_after: u64,
         /// How long it took.
         took: Duration,
     },
-    /// The partitions of a group were shared out.
+    /// The partitions of a group were assigned.
     #[non_exhaustive]
     Rebalanced {
         /// The group.
@@ -116,39 +116,39 @@ pub enum Event {
         partition: TopicPartition,
         /// The group.
         group: String,
-        /// The first.
+        /// The offset of the first message.
         first: Offset,
-        /// The last.
+        /// The offset of the last message.
         last: Offset,
-        /// How often they were handed out.
+        /// How often they were delivered.
         deliveries: u16,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Workers of a queue have not answered messages in time: they are handed out again.
+    /// Workers of a queue have not answered messages in time: the messages are delivered again.
     #[non_exhaustive]
     LocksExpired {
         /// The partition.
         partition: TopicPartition,
         /// The group.
         group: String,
-        /// How many messages.
+        /// The number of messages.
         messages: u64,
     },
-    /// A reader that skips damage passed over these offsets.
+    /// A reader that skips damage skipped these offsets.
     #[non_exhaustive]
     Skipped {
         /// The partition.
         partition: TopicPartition,
-        /// The first.
+        /// The first offset that was skipped.
         from: Offset,
-        /// Where it goes on.
+        /// The offset at which the reader continues.
         to: Offset,
     },
 }
 
 impl Event {
-    /// Its name, as `tracing` has it.
+    /// Returns its name, as in `tracing`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Recovered { .. } => "recovered",

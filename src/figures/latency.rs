@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::figures::histogram::{CLASSES, end_of_class};
 
-/// How long something took, each time since the store was opened: a histogram at one moment.
+/// How long an operation took, each time since the store was opened: a histogram at one moment.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -26,22 +26,22 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// How many were measured.
+    /// Returns the number of measurements.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// All of them together.
+    /// Returns the sum of all measurements.
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// The longest.
+    /// Returns the longest one.
     pub fn max(&self) -> Duration {
         self.max
     }
 
-    /// A length that this part of them, from 0 to 1, did not exceed: at most a quarter above the least such length from a
+    /// Returns a duration that this share of the measurements, from 0 to 1, did not exceed: at most a quarter above the least such duration from a
     /// microsecond on. `None` when nothing was measured.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
         let count = self.count();
@@ -67,8 +67,8 @@ impl Latency {
         Some(self.max)
     }
 
-    /// The classes in which there are any, by length: up to how long, and how many. A length is below the end of its class; those of
-    /// the last may be longer.
+    /// Returns the classes that are not empty, by duration: the upper end of each, and the number in it. A measurement is below the end of
+    /// its class; those in the last class may be longer.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let with_class = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         with_class.map(|(class, count)| (Duration::from_nanos(end_of_class(class)), *count))

@@ -8,12 +8,12 @@ use super::cycles::cycles;
 use crate::locks::{AtomicI64, Ordering};
 use crate::types::Timestamp;
 
-/// Tells the time of day to a store: the timestamps of records that carry none, the age of segments.
+/// Gives the time of day to a store: the timestamps of records that have none, the age of segments.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Unix milliseconds. It may jump in either direction. What waits for a time of it, a lock, a delay, a schedule, goes on within a second of a
-    /// jump forward.
+    /// Returns Unix milliseconds. The time may jump in either direction. What waits for a time of it (a lock, a delay, a schedule) continues
+    /// within a second of a jump forward.
     ///
-    /// Asked while locks of the store are held: it must not call the store, or that call, and this one, may wait for ever.
+    /// It is called while locks of the store are held: it must not call the store, or that call, and this one, may wait for ever.
     fn now(&self) -> Timestamp;
 }
 
@@ -82,17 +82,17 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `now`, Unix milliseconds.
+    /// Returns a clock that shows `now`, Unix milliseconds.
     pub fn at(now: Timestamp) -> Self {
         Self { now: AtomicI64::new(now) }
     }
 
-    /// Shows `now` from here on, forwards or backwards.
+    /// Sets the clock to `now`, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now, Ordering::SeqCst);
     }
 
-    /// Moves on by `step`.
+    /// Moves the clock on by `step`.
     pub fn advance(&self, step: Duration) {
         let millis = Timestamp::try_from(step.as_millis()).unwrap_or(Timestamp::MAX);
         self.set(self.now().saturating_add(millis));

@@ -1,8 +1,8 @@
-//! The floor: files, directories, maps, locks, syncs and clocks. The only code that talks to the operating system and the
-//! only `unsafe`. It does not know that a log exists.
+//! The bottom layer: files, directories, maps, locks, syncs and clocks. It is the only code that talks to the operating system and the
+//! only code with `unsafe`. It does not know that a log exists.
 //!
-//! [`FileSystem`], [`FileHandle`] and [`Clock`] are the seam: [`OsFileSystem`] and [`SystemClock`] stand behind it in
-//! production, a faulty or modelled file system and a [`ManualClock`] in tests.
+//! [`FileSystem`], [`FileHandle`] and [`Clock`] are the interface: in production [`OsFileSystem`] and [`SystemClock`] implement it,
+//! in tests a faulty or modelled file system and a [`ManualClock`].
 
 mod allocate;
 #[cfg(target_os = "linux")]

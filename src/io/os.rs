@@ -22,8 +22,8 @@ use super::shared::SharedMemory;
 use super::space::available_space;
 use super::view::View;
 
-/// The machine's own files, through std and memmap2. New files are readable and writable by their owner alone, links are
-/// not followed, anything but a regular file is refused.
+/// The machine's own files, through std and memmap2. New files are readable and writable only by their owner, links are
+/// not followed, and anything but a regular file is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsFileSystem;
 

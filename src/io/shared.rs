@@ -26,7 +26,7 @@ const GRAIN: usize = 64 * 1024;
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// Words of a file that every process which shares them sees at once. [`FileHandle::share`](super::FileHandle::share) makes it.
+/// Words of a file that every process which shares them sees at once. Made by [`FileHandle::share`](super::FileHandle::share).
 ///
 /// ```
 /// use annals::io::{FileSystem, OpenMode, OsFileSystem};

@@ -12,7 +12,7 @@ pub struct View {
 }
 
 impl View {
-    /// A view of what `owner` holds.
+    /// Returns a view of what `owner` holds.
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self { owner: Arc::new(owner) }
     }

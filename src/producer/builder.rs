@@ -8,7 +8,7 @@ use crate::producer::producer::Producer;
 use crate::topic::{KeyHash, Partitioner, Topics};
 use crate::types::Durability;
 
-/// Makes a [`Producer`]. Setters carry Kafka's names.
+/// Builds a [`Producer`]. Setters carry Kafka's names.
 ///
 /// ```
 /// # use annals::{Durability, Store};
@@ -56,7 +56,7 @@ impl ProducerBuilder {
         Self { topics, settings: Settings::default() }
     }
 
-    /// How far a record goes before `send` returns. Default: [`Durability::Os`].
+    /// Sets how far a record has gone when `send` returns. Default: [`Durability::Os`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self
@@ -68,8 +68,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// `batch.size`: bytes at which a batch is full and written. A larger record gets a batch of its own. Default: 64 KiB,
-    /// where the cost of a write call and of fresh pages is small against the bytes.
+    /// `batch.size`: the size in bytes at which a batch is full and written. A larger record gets a batch of its own. Default: 64 KiB,
+    /// where the cost of a write call and of fresh pages is small compared with the bytes.
     pub fn batch_size(mut self, bytes: usize) -> Self {
         self.settings.batch_size = bytes;
         self
@@ -82,13 +82,13 @@ impl ProducerBuilder {
         self
     }
 
-    /// Chooses partitions for records that do not name theirs. Default: [`KeyHash`].
+    /// Sets what chooses partitions for records that do not name theirs. Default: [`KeyHash`].
     pub fn partitioner(mut self, partitioner: impl Partitioner + 'static) -> Self {
         self.settings.partitioner = Arc::new(partitioner);
         self
     }
 
-    /// The producer.
+    /// Builds the producer.
     ///
     /// # Errors
     /// [`InvalidConfig`](Error::InvalidConfig) when not even one batch fits into `buffer_memory`; [`StoreClosed`](Error::StoreClosed).

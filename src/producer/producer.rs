@@ -13,7 +13,7 @@ use crate::producer::topic_producer::TopicProducer;
 use crate::topic::{BatchMetadata, Durable, Partition, RecordMetadata, Route, Topic, Topics, refuse_write};
 use crate::types::Record;
 
-/// Sends records. Cheap to clone; used from many threads at once. The records of one thread keep their order in each
+/// Sends records. Cheap to clone, and usable from many threads at once. The records of one thread keep their order in each
 /// partition.
 ///
 /// ```
@@ -100,9 +100,9 @@ impl Producer {
     /// [`UnknownTopic`](Error::UnknownTopic), [`UnknownPartition`](Error::UnknownPartition),
     /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
     /// [`InvalidTimestamp`](Error::InvalidTimestamp): the record can never be accepted as it is.
-    /// [`Io`](Error::Io): nothing was appended, the same call may succeed once the cause is gone (a full disk).
+    /// [`Io`](Error::Io): nothing was appended, and the same call may succeed once the cause is gone (a full disk).
     /// [`Lost`](Error::Lost): this record was not appended, and earlier ones, accepted at `Memory`, are gone; or it is itself what is lost.
-    /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: whether the record is there shows after reopening.
+    /// [`Poisoned`](Error::Poisoned), and `Io` from a sync at `Disk`: reopening shows whether the record is there.
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         self.shared.topics.check_process()?;
         let name = topic_of(&record)?;
@@ -113,10 +113,10 @@ impl Producer {
     }
 
     /// Sends records to one partition of one topic as parts of one batch, all or nothing, with consecutive offsets. The
-    /// first record chooses the partition; the others must agree.
+    /// first record chooses the partition; the others must agree with it.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`InvalidArgument`](Error::InvalidArgument) for no records, or records that do not belong
+    /// As for [`send`](Self::send); [`InvalidArgument`](Error::InvalidArgument) for no records, or records that do not belong
     /// together.
     pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata> {
         self.shared.topics.check_process()?;
@@ -147,7 +147,7 @@ impl Producer {
         })
     }
 
-    /// A producer for one topic: no name is looked up per record.
+    /// Returns a producer for one topic: no name is looked up per record.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic).
@@ -157,20 +157,20 @@ impl Producer {
     }
 
     /// Returns when everything sent so far, by any producer of the store, survives a power cut. Topics that are deleted
-    /// meanwhile are passed over.
+    /// meanwhile are skipped.
     ///
     /// # Errors
-    /// [`Lost`](Error::Lost): records accepted at `Memory` before this are gone, and no flush has told of them, though a send may have.
-    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned). The first failure; every other partition is flushed all the same. `Lost` names one partition: where
-    /// others have lost records too, the next flush tells of the next one.
+    /// [`Lost`](Error::Lost): records accepted at `Memory` before this call are gone, and no flush has reported them, though a send may have.
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned). The first failure is returned; every other partition is flushed all the same. `Lost`
+    /// names one partition: if others have lost records too, the next flush reports the next one.
     pub fn flush(&self) -> Result<()> {
         self.shared.topics.flush()
     }
 
-    /// The same without a thread that waits: everything sent before this call, by any producer of the store. What fails is told as by
-    /// [`flush`](Self::flush).
+    /// Returns a future that is ready when everything sent before this call, by any producer of the store, survives a power cut: a flush
+    /// without a waiting thread. Failures are reported as by [`flush`](Self::flush).
     ///
-    /// Dropped, it has changed nothing: what was sent is synced as it would have been.
+    /// Dropping the future changes nothing: what was sent is synced as it would have been.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};

@@ -8,7 +8,7 @@ use crate::producer::sticky::Sticky;
 use crate::topic::{BatchMetadata, Durable, RecordMetadata, Route, Topic};
 use crate::types::Record;
 
-/// A [`Producer`] bound to one topic: no name is looked up per record. Cheap to clone; used from many threads at once.
+/// A [`Producer`] bound to one topic: no name is looked up per record. Cheap to clone, and usable from many threads at once.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -39,15 +39,15 @@ impl TopicProducer {
         Target { route: &self.route, sticky: Some(&self.sticky) }
     }
 
-    /// The topic it sends to.
+    /// Returns the topic it sends to.
     pub fn topic(&self) -> &Topic {
         self.route.topic()
     }
 
-    /// Sends a record; a topic it names is not looked at.
+    /// Sends a record; if the record names a topic, that is ignored.
     ///
     /// # Errors
-    /// As [`Producer::send`].
+    /// As for [`Producer::send`].
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         self.producer.shared.send(&self.target(), &record)
     }
@@ -55,7 +55,7 @@ impl TopicProducer {
     /// Sends records to one partition as parts of one batch, all or nothing.
     ///
     /// # Errors
-    /// As [`Producer::send_batch`].
+    /// As for [`Producer::send_batch`].
     pub fn send_batch(&self, records: &[Record<'_>]) -> Result<BatchMetadata> {
         self.producer.shared.send_batch(&self.target(), records)
     }
@@ -63,12 +63,12 @@ impl TopicProducer {
     /// Returns when everything sent so far to the topic survives a power cut.
     ///
     /// # Errors
-    /// As [`Producer::flush`].
+    /// As for [`Producer::flush`].
     pub fn flush(&self) -> Result<()> {
         self.topic().flush()
     }
 
-    /// The same without a thread that waits: everything sent to the topic before this call.
+    /// Returns a future that is ready when everything sent to the topic before this call survives a power cut: a flush without a waiting thread.
     pub fn flush_async(&self) -> Durable {
         match self.producer.check_open() {
             Ok(()) => Durable::of_all(self.topic().partitions()),

@@ -17,8 +17,9 @@ use crate::types::Durability;
 /// One take in so many begins with a lower class.
 const LOWER_SHARE: u64 = 16;
 
-/// Makes a [`Worker`] with other settings than [`Store::queue`](crate::Store::queue). All workers of a queue need the same settings, but for the
-/// lock timeout and the priorities: one that asks for others is refused while they work. What is not set is as it is.
+/// Builds a [`Worker`] with settings other than those of [`Store::queue`](crate::Store::queue). All workers of a queue need the same
+/// settings, except for the lock timeout and the priorities: a worker that asks for others is refused while they work. What is not set keeps
+/// its current value.
 ///
 /// ```
 /// # use annals::{Durability, Store, TopicConfig};
@@ -61,89 +62,91 @@ impl QueueBuilder {
         }
     }
 
-    /// `group.share.record.lock.duration.ms`: how long a message is this worker's. Work that takes longer
-    /// [renews](crate::Message::renew) it. By the store's clock. Default: 30 s. At least 1 ms.
+    /// `group.share.record.lock.duration.ms`: how long this worker holds a message. Work that takes longer
+    /// [renews](crate::Message::renew) the lock. By the store's clock. Default: 30 s. At least 1 ms.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// `group.share.delivery.count.limit`: how often a message is handed out at most, crashes of the process included. Then it goes to the
-    /// dead letters. At least 1; 32767 and more are no limit. Default: 5.
+    /// `group.share.delivery.count.limit`: how often a message is delivered at most, counting crashes of the process. Then it goes to the
+    /// dead letters. At least 1; 32767 and more mean no limit. Default: 5.
     pub fn delivery_limit(mut self, deliveries: u16) -> Self {
         self.asked.delivery_limit = Some(deliveries);
         self
     }
 
-    /// How long a message waits that is [retried](crate::Message::retry) or dropped. Default: not at all.
+    /// Sets how long a message waits that is [retried](crate::Message::retry) or dropped. Default: not at all.
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.asked.retry = Some(policy);
         self
     }
 
-    /// At most one message of a key is out at a time, and it is the oldest that is not done. A message that is to be tried again
-    /// keeps the later ones of its key waiting until it is done or given up, and nobody else. Records without a key go out freely.
+    /// Delivers at most one message of a key at a time, and that is the oldest one that is not done. A message that is to be tried again
+    /// keeps the later ones of its key waiting until it is done or given up, but no others. Records without a key are delivered freely.
     ///
-    /// Equal keys have to be in one partition, as producers put them. About 65,536 records of a partition, and as many as a take asks for, are looked at ahead of
-    /// the oldest that is not done; when all of them wait for their keys, later ones wait too. With [`then`](Self::then) each topic keeps its own order.
+    /// Equal keys have to be in one partition, as producers put them. About 65,536 records of a partition, and as many as a take asks for,
+    /// are examined beyond the oldest that is not done; when all of them wait for their keys, later ones wait too. With [`then`](Self::then)
+    /// each topic keeps its own order.
     pub fn ordered_by_key(mut self) -> Self {
         self.asked.is_ordered = Some(true);
         self
     }
 
-    /// Adds a topic that comes after those there are: its messages are handed out when the ones before have none. The group
+    /// Adds a topic of lower priority than those already added: its messages are delivered when the ones before have none. The group
     /// has a queue on each.
     pub fn then(mut self, topic: &str) -> Self {
         self.topics.push(topic.to_owned());
         self
     }
 
-    /// One [`take`](Worker::take) in so many begins with a lower topic, each in turn, so that none starves. Default: 16.
+    /// Makes one [`take`](Worker::take) in so many begin with a lower topic, each in turn, so that none starves. Default: 16.
     pub fn lower_share(mut self, takes: u64) -> Self {
         self.lower_share = Some(takes.max(1));
         self
     }
 
-    /// Lower topics get nothing as long as a higher one has something.
+    /// Gives lower topics nothing as long as a higher one has something.
     pub fn strict_priority(mut self) -> Self {
         self.lower_share = None;
         self
     }
 
-    /// The topic that takes what is given up. It is created for the first message if there is none, with as many partitions.
-    /// Default: one of the queue's own, `TOPIC.GROUP.dead`. [`Store::dead_letters_in`](crate::Store::dead_letters_in) hands out what is in one that was chosen.
+    /// Sets the topic that takes what is given up. It is created for the first message if there is none, with as many partitions.
+    /// Default: one of the queue's own, `TOPIC.GROUP.dead`. [`Store::dead_letters_in`](crate::Store::dead_letters_in) reads what is in a
+    /// chosen topic.
     pub fn dead_letter_topic(mut self, topic: &str) -> Self {
         self.asked.dead_letters = Some(DeadLetterTopic::Named(topic.to_owned()));
         self
     }
 
-    /// Nothing is kept of messages that are given up, as in Kafka by default. Their records stay in the topic as long as it keeps them.
+    /// Keeps nothing of messages that are given up, as in Kafka by default. Their records stay in the topic as long as it keeps them.
     pub fn without_dead_letters(mut self) -> Self {
         self.asked.dead_letters = Some(DeadLetterTopic::None);
         self
     }
 
-    /// What an answer survives when its call returns; [`Durability::Memory`] is taken for [`Durability::Os`]. An answer that is lost with a
-    /// power cut means that the message is handed out again. Default: [`Durability::Os`].
+    /// Sets what an answer survives when its call returns; [`Durability::Memory`] is taken as [`Durability::Os`]. If an answer is lost in a
+    /// power cut, the message is delivered again. Default: [`Durability::Os`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.asked.durability = Some(durability);
         self
     }
 
-    /// Where a queue begins that is new. [`StartFrom::Fail`] refuses to make one. Default: [`StartFrom::Earliest`].
+    /// Sets where a new queue begins. [`StartFrom::Fail`] refuses to create one. Default: [`StartFrom::Earliest`].
     pub fn start_from(mut self, start_from: StartFrom) -> Self {
         self.asked.start_from = Some(start_from);
         self
     }
 
-    /// What is done about a damaged batch. Default: [`OnDamage::Fail`].
+    /// Sets what is done about a damaged batch. Default: [`OnDamage::Fail`].
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.asked.on_damage = Some(on_damage);
         self
     }
 
-    /// Deliveries are counted in memory alone, which saves a small write for each take. A message that ends the process is then
-    /// handed out for ever.
+    /// Counts deliveries in memory only, which saves a small write for each take. A message that ends the process is then
+    /// delivered for ever.
     pub fn count_in_memory(mut self) -> Self {
         self.asked.counts_written = Some(false);
         self
@@ -155,15 +158,16 @@ impl QueueBuilder {
         self
     }
 
-    /// Makes the worker; a queue that is new begins now.
+    /// Builds the worker; a new queue begins now.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName), [`InvalidConfig`](Error::InvalidConfig),
-    /// [`InvalidArgument`](Error::InvalidArgument) when the queue is in use with other settings, be it by workers or for messages that they have taken, and for a topic of dead letters that is the
-    /// queue's own topic, [`TopicExists`](Error::TopicExists) for one that could not be made beside another,
-    /// [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
-    /// [`StoreClosed`](Error::StoreClosed); [`GroupInUse`](Error::GroupInUse) when another process has the queue, and whatever is in the way of taking over what it
-    /// did there. In a process that does not own the store as [`StoreReader::queue_builder`](crate::StoreReader::queue_builder) says.
+    /// [`InvalidArgument`](Error::InvalidArgument) when the queue is in use with other settings, by workers or for messages that they have
+    /// taken, and for a topic of dead letters that is the queue's own topic, [`TopicExists`](Error::TopicExists) for one whose name clashes
+    /// with that of another topic, [`NoCommittedOffset`](Error::NoCommittedOffset) with [`StartFrom::Fail`], [`Io`](Error::Io),
+    /// [`StoreClosed`](Error::StoreClosed); [`GroupInUse`](Error::GroupInUse) when another process has the queue, and whatever prevents
+    /// taking over what that process did there. In a process that does not own the store, as
+    /// [`StoreReader::queue_builder`](crate::StoreReader::queue_builder) says.
     pub fn build(self) -> Result<Worker> {
         let Self { queues, topics, group, asked, lock_timeout, lower_share } = self;
         queues.topics.check_open()?;

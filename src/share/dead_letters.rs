@@ -20,9 +20,10 @@ use crate::topic::{OwnedRecord, Topic, Topics, refuse_write};
 use crate::transaction::TransactionBuilder;
 use crate::types::{Offset, Record};
 
-/// The dead letters of a queue. They are a queue themselves: a letter that is taken is nobody else's until it is sent back, discarded or
-/// dropped, and one that was sent back or discarded does not come again: after a kill of the process. A power cut may bring it back, and then takes along the
-/// message that was sent back, where neither is on the disk: [`Producer::flush`](crate::Producer::flush) sees to that.
+/// The dead letters of a queue. They are a queue themselves: nobody else gets a letter that is taken until it is sent back, discarded or
+/// dropped, and a letter that was sent back or discarded does not come again, even after a kill of the process. A power cut may bring it
+/// back, and then takes away the message that was sent back, if neither is on the disk: [`Producer::flush`](crate::Producer::flush) ensures
+/// that they are.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -107,13 +108,13 @@ pub struct DeadLetter {
     pub topic: String,
     /// Its partition.
     pub partition: u32,
-    /// Its offset.
+    /// The message's offset.
     pub offset: Offset,
-    /// The group whose queue has given it up.
+    /// The group whose queue has given the message up.
     pub group: String,
-    /// How often it was handed out.
+    /// How often the message was delivered.
     pub delivery_count: u16,
-    /// Why it was given up.
+    /// Why the message was given up.
     pub reason: String,
     /// Which topic that was, where the letter says it.
     topic_id: Option<u128>,
@@ -161,14 +162,15 @@ impl DeadLetter {
         }
     }
 
-    /// Whether [`record`](Self::record) is all of the message. One that was too large for the topic of the letters is there without its value, its
-    /// headers or its key, as much as had to go: the rest is in its own topic, as long as that keeps it.
+    /// Returns whether [`record`](Self::record) is all of the message. A message that was too large for the topic of the letters is there
+    /// without its value, its headers or its key, as much as had to be left out: the rest is in its own topic, as long as that keeps it.
     pub fn is_whole(&self) -> bool {
         self.missing.is_none()
     }
 
-    /// Whether the topic that the message was in is gone, be it that another has its name by now: then the letter can be discarded, and not sent back. One
-    /// that does not say which topic it is of, as those written by versions of before, is of whichever has the name.
+    /// Returns whether the topic that the message was in is gone, even if another has its name by now: then the letter can be discarded, but
+    /// not sent back. A letter that does not say which topic it is of, as those written by earlier versions, belongs to whichever topic has
+    /// the name.
     pub fn is_of_deleted_topic(&self) -> bool {
         matches!(self.target(), Err(Error::UnknownTopic { .. }))
     }
@@ -183,7 +185,7 @@ impl DeadLetter {
         found
     }
 
-    /// Key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
+    /// Returns the key, value and headers of the message; topic, partition, offset and timestamp are the letter's.
     pub fn record(&self) -> &OwnedRecord {
         &self.record
     }
@@ -241,10 +243,10 @@ impl DeadLetters {
         Ok(self.worker.as_ref().and_then(Worker::queue).cloned())
     }
 
-    /// Up to `most` letters, the oldest of each partition first. A letter that is dropped stays where it is.
+    /// Takes up to `most` letters, the oldest of each partition first. A letter that is dropped stays where it is.
     ///
     /// # Errors
-    /// As [`Worker::take`].
+    /// As for [`Worker::take`].
     pub fn take(&mut self, most: usize) -> Result<Vec<DeadLetter>> {
         self.queues.topics.check_open()?;
         if !self.find()? {
@@ -269,14 +271,16 @@ impl DeadLetters {
     }
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
-    /// and its deliveries are counted again. The queues of other groups pass over it; consumers see it. Of a letter that is not
-    /// [whole](DeadLetter::is_whole) the message is read from where it was. A message so large that the header which says so has no
-    /// room beside it goes back without it: the queues of other groups are handed it too. What is passed on into another topic, headers and all, is everybody's there.
+    /// and its deliveries are counted from the beginning. The queues of other groups skip it; consumers see it. If a letter is not
+    /// [whole](DeadLetter::is_whole), the message is read from where it was. A message so large that there is no room for the header which says so
+    /// goes back without that header: the queues of other groups get it too. What is passed on into another topic, headers and all, is for
+    /// everybody there.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost) for a letter that was [erased](crate::Store::erase) since it was taken: its record is in no topic any more.
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, also where another has its name by now, [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not
-    /// whole when its message is not in its topic any more, and for a letter of another store; as [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when its topic is gone, even if another has its name by now,
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) for a letter that is not whole when its message is not in its topic any more, and
+    /// for a letter of another store; as for [`Transaction::commit`](crate::Transaction::commit). The letter stays where it is.
     pub fn send_back(&mut self, letter: DeadLetter) -> Result<()> {
         self.queues.topics.check_process()?;
         self.check_own(&letter)?;
@@ -339,10 +343,11 @@ impl DeadLetters {
         Err(Error::invalid(format!("the letter is of the store in {other}, and this is the one in {own}")))
     }
 
-    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it; [`Store::erase`](crate::Store::erase) of its key takes it out.
+    /// Ends the letter. Its record stays in the topic of the dead letters as long as that keeps it; [`Store::erase`](crate::Store::erase) of
+    /// its key removes it.
     ///
     /// # Errors
-    /// As [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.
+    /// As for [`Message::ack`](crate::Message::ack); [`InvalidArgument`](crate::Error::InvalidArgument) for a letter of another store.
     pub fn discard(&mut self, letter: DeadLetter) -> Result<()> {
         self.queues.topics.check_process()?;
         self.check_own(&letter)?;

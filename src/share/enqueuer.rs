@@ -43,7 +43,7 @@ struct Limit {
     when_full: WhenFull,
 }
 
-/// Makes an [`Enqueuer`].
+/// Builds an [`Enqueuer`].
 ///
 /// ```
 /// # use annals::{Store, TopicConfig, WhenFull};
@@ -76,35 +76,37 @@ impl EnqueuerBuilder {
         Self { queues, holds, topic, window: None, limits: Vec::new(), durability: Durability::default() }
     }
 
-    /// [`send_once`](Enqueuer::send_once) and [`deliver_once_at`](Enqueuer::deliver_once_at) refuse an id that was sent so short a time ago, if it is among the last `most_ids`. About 140 bytes of
-    /// memory each, and 140 to 280 on the disk. It is known after a restart too, also when its record is gone: done and deleted, or too old. Two ids with one hash of 128 bits are
-    /// one. [`build`](Self::build) reads the ids that are stored, and records of the window that were sent since the last of these; of a topic that has none,
-    /// or not for so long a time, all records of the window, but not what was for later.
+    /// Makes [`send_once`](Enqueuer::send_once) and [`deliver_once_at`](Enqueuer::deliver_once_at) refuse an id that was sent within this
+    /// time, if it is among the last `most_ids`. Each id takes about 140 bytes of memory, and 140 to 280 on the disk. It is known after a
+    /// restart too, also when its record is gone: done and deleted, or too old. Two ids with the same hash of 128 bits are one.
+    /// [`build`](Self::build) reads the ids that are stored, and records of the window that were sent since the last of these; for a topic
+    /// that has none, or not for so long a time, all records of the window, but not what was for later.
     pub fn unique_within(mut self, time: Duration, most_ids: usize) -> Self {
         self.window = Some(Window { time, most: most_ids });
         self
     }
 
-    /// The queue of `group` may have so many messages that are not done, those that wait, are out, or are delayed. Only enqueuers keep to it.
-    /// Records of a transaction that is under way count as soon as they are written, and its end with them, until it is decided.
-    /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused. Where the queue is another process's, a sender that waits sees what is done there every 20 ms.
+    /// Limits how many messages of the queue of `group` may be unfinished: those that wait, are out, or are delayed. Only enqueuers keep to
+    /// the limit. Records of a transaction that is under way count as soon as they are written, together with its end, until it is decided.
+    /// [`WhenFull::Block`] waits for up to a minute; [`WhenFull::DropOldest`] is refused. If the queue belongs to another process, a waiting
+    /// sender sees what is done there every 20 ms.
     pub fn limit(mut self, group: &str, messages: u64, when_full: WhenFull) -> Self {
         self.limits.push(Limit { group: group.into(), most: messages, when_full });
         self
     }
 
-    /// What a record survives when its call returns; [`Durability::Memory`] is taken for [`Durability::Os`]. Default: [`Durability::Os`].
+    /// Sets what a record survives when its call returns; [`Durability::Memory`] is taken as [`Durability::Os`]. Default: [`Durability::Os`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Makes the enqueuer.
+    /// Builds the enqueuer.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName) for a limit of a group that can have no queue,
     /// [`InvalidArgument`](Error::InvalidArgument) for a topic of the store's own, for [`WhenFull::DropOldest`] and for a window of no time or no ids,
-    /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) of what it has to read.
+    /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt) for what it has to read.
     pub fn build(self) -> Result<Enqueuer> {
         let Self { queues, holds, topic, window, limits, durability } = self;
         queues.topics.check_open()?;
@@ -131,8 +133,8 @@ impl EnqueuerBuilder {
     }
 }
 
-/// Sends to a topic whose records are messages: an id once within a window, and no more than a queue may have unfinished. Used from
-/// many threads at once. Records that go around it, by a producer, are neither checked nor remembered.
+/// Sends messages to a topic: each id once within a window, and no more than a queue may have unfinished. Usable from
+/// many threads at once. Records sent around it, by a producer, are neither checked nor remembered.
 ///
 /// ```
 /// # use annals::{Error, Record, Store, TopicConfig};
@@ -158,10 +160,10 @@ pub struct Enqueuer {
 }
 
 impl Enqueuer {
-    /// Sends a record; the topic that it names, if any, counts for nothing.
+    /// Sends a record; if the record names a topic, that is ignored.
     ///
     /// # Errors
-    /// [`QueueFull`](Error::QueueFull); otherwise as [`Producer::send`](crate::Producer::send).
+    /// [`QueueFull`](Error::QueueFull); otherwise as for [`Producer::send`](crate::Producer::send).
     pub fn send(&self, record: Record<'_>) -> Result<RecordMetadata> {
         self.queues.topics.check_process()?;
         let record = record.topic(self.topic.name());
@@ -173,14 +175,15 @@ impl Enqueuer {
         Ok(RecordMetadata::new(partition.number(), placed.first_offset, placed.timestamp))
     }
 
-    /// Sends a record, if none with that id was sent within the window. The id stands in a header, `annals.message.id`, and is known
-    /// after a restart too, whether or not the record is still there. It is looked for before room is: one that is known is refused at once, also where the queue
-    /// is full, and as soon as another has sent it while this call waits. After an error that says that nothing was appended, the id may be sent again.
+    /// Sends a record, if none with that id was sent within the window. The id is stored in a header, `annals.message.id`, and is known
+    /// after a restart too, whether or not the record is still there. The id is checked before room is: a known id is refused at once, even
+    /// if the queue is full, and as soon as someone else has sent it while this call waits. After an error that says that nothing was
+    /// appended, the id may be sent again.
     ///
     /// # Errors
     /// [`DuplicateMessage`](Error::DuplicateMessage). [`InvalidArgument`](Error::InvalidArgument) without
     /// [`unique_within`](EnqueuerBuilder::unique_within), and for a record with a timestamp of its own, by which the window could not be found
-    /// again. Otherwise as [`send`](Self::send).
+    /// again. Otherwise as for [`send`](Self::send).
     pub fn send_once<I: AsRef<[u8]> + ?Sized>(&self, id: &I, record: Record<'_>) -> Result<RecordMetadata> {
         self.check_once(&record)?;
         let record = record.topic(self.topic.name());

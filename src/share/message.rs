@@ -22,11 +22,11 @@ pub(super) struct Delivery {
     pub(super) lock_timeout: Duration,
 }
 
-/// A record that this worker is to work on, and nobody else while it has the lock. It derefs to the record.
+/// A record for this worker alone to work on, while it has the lock. It derefs to the record.
 ///
-/// It is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to
-/// be tried again, [`reject`](Self::reject) when nobody should, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a `retry`. When the lock runs out before, the
-/// message is handed out again, and the answer is refused with [`LockLost`](crate::Error::LockLost), also where nobody has taken it since.
+/// A message is answered once: [`ack`](Self::ack) when it is done, [`release`](Self::release) or [`retry`](Self::retry) when it is to be tried again,
+/// [`reject`](Self::reject) when nobody should try it, [`put_back`](Self::put_back) when nobody has begun. Dropping it is a `retry`. If the lock expires
+/// first, the message is delivered again, and the answer is refused with [`LockLost`](crate::Error::LockLost), even if nobody has taken it since.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -83,12 +83,12 @@ impl Message {
         self.is_answered = true;
     }
 
-    /// How often it was handed out, this time included: 1 for the first.
+    /// Returns how often it was delivered, this time included: 1 for the first time.
     pub fn delivery_count(&self) -> u16 {
         u16::try_from(self.count).unwrap_or(0)
     }
 
-    /// How often it may still be handed out when it is not done: 0 at the last time, after which it goes to the dead letters; `None`
+    /// Returns how often it may still be delivered if it is not done: 0 at the last time, after which it goes to the dead letters; `None`
     /// without a [limit](crate::QueueBuilder::delivery_limit).
     pub fn deliveries_left(&self) -> Option<u16> {
         let limit = self.delivery.queue.settings.delivery_limit;
@@ -96,18 +96,18 @@ impl Message {
         (limit != NO_LIMIT).then_some(left)
     }
 
-    /// The group whose queue has handed it out.
+    /// Returns the group whose queue has delivered it.
     pub fn group(&self) -> &str {
         &self.delivery.queue.group
     }
 
-    /// It is done, and is never handed out again by this queue. How durably it says so is the queue's
-    /// [`durability`](crate::QueueBuilder::durability): at `Disk` its record survives a power cut then as well, and what has moved it here, a
+    /// Marks it as done: this queue never delivers it again. How durable that is depends on the queue's
+    /// [`durability`](crate::QueueBuilder::durability): at `Disk` its record also survives a power cut then, and so does what has moved it here, a
     /// [`Schedule`](crate::Schedule) or a letter that was sent back.
     ///
     /// # Errors
-    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it was not taken, and the message comes back when its lock runs
-    /// out; from a sync at `Disk`, whether it comes back shows after reopening. [`UnknownTopic`](crate::Error::UnknownTopic),
+    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): the answer was not accepted, and the message comes back when its lock
+    /// expires; if it is from a sync at `Disk`, reopening shows whether the message comes back. [`UnknownTopic`](crate::Error::UnknownTopic),
     /// [`StoreClosed`](crate::Error::StoreClosed).
     pub fn ack(mut self) -> Result<()> {
         self.is_answered = true;
@@ -115,26 +115,26 @@ impl Message {
         queue.finish(place, *lock, &[self.record.offset])
     }
 
-    /// It is handed out again after `delay`, at once with [`Duration::ZERO`]. The delay is kept in memory: after a restart the message
-    /// is due at once. One that was handed out as often as it may be goes to the dead letters.
+    /// Makes it be delivered again after `delay`, at once with [`Duration::ZERO`]. The delay is kept in memory: after a restart the message
+    /// is due at once. A message that has reached its delivery limit goes to the dead letters.
     ///
     /// # Errors
-    /// [`LockLost`](crate::Error::LockLost); as [`ack`](Self::ack) where it goes to the dead letters.
+    /// [`LockLost`](crate::Error::LockLost); as for [`ack`](Self::ack) where it goes to the dead letters.
     pub fn release(mut self, delay: Duration) -> Result<()> {
         self.is_answered = true;
         self.release_after(Some(delay))
     }
 
-    /// The same after the delay of the queue's [`retry_policy`](crate::QueueBuilder::retry_policy).
+    /// Makes it be delivered again after the delay of the queue's [`retry_policy`](crate::QueueBuilder::retry_policy).
     ///
     /// # Errors
-    /// As [`release`](Self::release).
+    /// As for [`release`](Self::release).
     pub fn retry(mut self) -> Result<()> {
         self.is_answered = true;
         self.release_after(None)
     }
 
-    /// A [`retry`](Self::retry) for a reason. Where it was the last delivery, the dead letter says it; otherwise nobody keeps it.
+    /// Retries as [`retry`](Self::retry) does, with a reason. If it was the last delivery, the dead letter contains the reason; otherwise nobody keeps it.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -156,24 +156,24 @@ impl Message {
     /// ```
     ///
     /// # Errors
-    /// As [`release`](Self::release).
+    /// As for [`release`](Self::release).
     pub fn retry_because(mut self, reason: &str) -> Result<()> {
         self.is_answered = true;
         self.release_with(None, Some(reason))
     }
 
-    /// A [`release`](Self::release) for a reason, as [`retry_because`](Self::retry_because).
+    /// Releases as [`release`](Self::release) does, with a reason, as in [`retry_because`](Self::retry_because).
     ///
     /// # Errors
-    /// As [`release`](Self::release).
+    /// As for [`release`](Self::release).
     pub fn release_because(mut self, delay: Duration, reason: &str) -> Result<()> {
         self.is_answered = true;
         self.release_with(Some(delay), Some(reason))
     }
 
-    /// Nobody has begun to work on it: it is handed out again, at once, and this delivery does not count. For what was taken ahead
-    /// when a worker ends. That it does not count is written as deliveries are, before anybody else is handed it, and as durably as an
-    /// [`ack`](Self::ack).
+    /// Gives it back before anybody has begun to work on it: it is delivered again, at once, and this delivery does not count. This is for
+    /// messages taken ahead when a worker ends. That it does not count is written as deliveries are, before anybody else gets the message,
+    /// and as durably as an [`ack`](Self::ack).
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -194,8 +194,8 @@ impl Message {
     /// ```
     ///
     /// # Errors
-    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it comes back when its lock runs out, and was counted; from a sync at `Disk`:
-    /// whether it was counted shows after reopening.
+    /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): it comes back when its lock expires, and was counted; if it is from a
+    /// sync at `Disk`, reopening shows whether it was counted.
     pub fn put_back(mut self) -> Result<()> {
         self.is_answered = true;
         let Delivery { queue, place, lock, .. } = &*self.delivery;
@@ -212,18 +212,18 @@ impl Message {
         queue.release(place, *lock, (&[self.record.offset], delay))
     }
 
-    /// Nobody is to try it again: it goes to the dead letters, which say why. The letter and the end of the message take effect
-    /// together. One that was erased, or compacted away, since it was handed out is done, and leaves no letter.
+    /// Gives it up, so that nobody tries it again: it goes to the dead letters, which say why. The letter and the end of the message take effect
+    /// together. A message that was erased, or compacted away, since it was delivered is done, and leaves no letter.
     ///
     /// # Errors
-    /// As [`ack`](Self::ack). [`Undecided`](crate::Error::Undecided): whether it did shows after reopening the store.
+    /// As for [`ack`](Self::ack). [`Undecided`](crate::Error::Undecided): reopening the store shows whether it took effect.
     pub fn reject(mut self, reason: &str) -> Result<()> {
         self.is_answered = true;
         let Delivery { queue, place, lock, .. } = &*self.delivery;
         queue.reject(place, *lock, (self.record.offset, reason))
     }
 
-    /// The lock holds for another whole lock timeout, from now on.
+    /// Renews the lock for another whole lock timeout, from now on.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost).
@@ -231,7 +231,7 @@ impl Message {
         self.renew_for(self.delivery.lock_timeout)
     }
 
-    /// The lock holds for so long, from now on: longer, or shorter, than before.
+    /// Renews the lock for this time, from now on: longer, or shorter, than before.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost).
@@ -277,10 +277,10 @@ impl Messages {
         Self { messages }
     }
 
-    /// All of them are done: one write for those of one partition.
+    /// Marks all of them as done, with one write for those of one partition.
     ///
     /// # Errors
-    /// As [`Message::ack`]. Those that have kept their locks are done also where another has lost its own.
+    /// As for [`Message::ack`]. Messages that have kept their locks are done even if another has lost its own.
     pub fn ack(mut self) -> Result<()> {
         if self.messages.len() == 1 {
             return self.messages.pop().map_or(Ok(()), Message::ack);
@@ -288,18 +288,18 @@ impl Messages {
         self.answer_each(|of, offsets| of.queue.finish(&of.place, of.lock, offsets))
     }
 
-    /// All of them are handed out again after `delay`.
+    /// Makes all of them be delivered again after `delay`.
     ///
     /// # Errors
-    /// As [`Message::release`].
+    /// As for [`Message::release`].
     pub fn release(mut self, delay: Duration) -> Result<()> {
         self.answer_each(|of, offsets| of.queue.release(&of.place, of.lock, (offsets, Some(delay))))
     }
 
-    /// All of them were not begun: as [`Message::put_back`], one write for those of one partition.
+    /// Gives all of them back before anybody has begun: as [`Message::put_back`], with one write for those of one partition.
     ///
     /// # Errors
-    /// As [`Message::put_back`].
+    /// As for [`Message::put_back`].
     pub fn put_back(mut self) -> Result<()> {
         self.answer_each(|of, offsets| of.queue.put_back(&of.place, of.lock, offsets))
     }
@@ -359,7 +359,7 @@ impl Drop for Messages {
     }
 }
 
-/// Hands out [`Messages`] one by one. Dropping it releases the rest.
+/// Iterates over [`Messages`] by value. Dropping it releases the rest.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};

@@ -52,12 +52,13 @@ struct HeldIds<'a> {
 
 impl Enqueuer {
     /// Sends a record that is in its topic from `at` on, Unix milliseconds by the store's clock, as with a [`Schedule`](crate::Schedule), if none with
-    /// that id was sent within the window, be it for now or for later. The window is counted from this call, and not from the delivery; an id
-    /// stays known whether its record waits, was delivered, or was [cancelled](crate::Schedule::cancel). It stands in a header,
-    /// `annals.message.id.later`. One whose time has come is sent at once, as by [`send_once`](Self::send_once).
+    /// that id was sent within the window, whether for now or for later. The window is counted from this call, not from the delivery; an id
+    /// stays known whether its record waits, was delivered, or was [cancelled](crate::Schedule::cancel). It is stored in a header,
+    /// `annals.message.id.later`. A record whose time has come is sent at once, as by [`send_once`](Self::send_once).
     ///
-    /// Record and id are written in one transaction: after any crash both are there, or neither. What was sent with ids before it is made
-    /// durable first. What is refused is refused for the record itself first, then for its id, then for what its topic takes. A [`limit`](crate::EnqueuerBuilder::limit) does not hold up what is for later, and its delivery waits for none.
+    /// Record and id are written in one transaction: after any crash both are there, or neither is. What was sent with ids before it is made
+    /// durable first. The record itself is checked first, then its id, then what its topic accepts. A
+    /// [`limit`](crate::EnqueuerBuilder::limit) does not hold up what is for later, and its delivery does not wait for one.
     ///
     /// ```
     /// # use annals::{Error, Record, Store, TopicConfig};
@@ -75,8 +76,9 @@ impl Enqueuer {
     /// ```
     ///
     /// # Errors
-    /// As [`send_once`](Self::send_once) and [`Schedule::deliver_at`](crate::Schedule::deliver_at): nothing was sent, and the id may be sent again. But
-    /// [`Undecided`](crate::Error::Undecided): whether it was shows after reopening the store; until then the id is refused.
+    /// As for [`send_once`](Self::send_once) and [`Schedule::deliver_at`](crate::Schedule::deliver_at): nothing was sent, and the id may be
+    /// sent again. The exception is [`Undecided`](crate::Error::Undecided): reopening the store shows whether it was sent; until then the id
+    /// is refused.
     pub fn deliver_once_at<I: AsRef<[u8]> + ?Sized>(
         &self,
         id: &I,
@@ -112,10 +114,10 @@ impl Enqueuer {
         })
     }
 
-    /// The same, so long from now.
+    /// Sends a record as [`deliver_once_at`](Self::deliver_once_at) does, to be in its topic after `delay`, counted from now.
     ///
     /// # Errors
-    /// As [`deliver_once_at`](Self::deliver_once_at).
+    /// As for [`deliver_once_at`](Self::deliver_once_at).
     pub fn deliver_once_after<I: AsRef<[u8]> + ?Sized>(
         &self,
         id: &I,

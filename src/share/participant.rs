@@ -51,22 +51,30 @@ struct HeldSlots<'a> {
 }
 
 impl Transaction {
-    /// The message is done when the transaction is committed, and with everything else in it; it comes back when the transaction takes no effect. Its lock has to hold until the commit. With a message of a queue at [`Durability::Disk`](crate::Durability::Disk) the
-    /// transaction is committed at `Disk`, whatever its own durability is: an answer survives what the queue says.
+    /// Makes the message done when the transaction is committed, together with everything else in it; the message comes back when the
+    /// transaction takes no effect. Its lock has to hold until the commit. With a message of a queue at
+    /// [`Durability::Disk`](crate::Durability::Disk) the transaction is committed at `Disk`, whatever its own durability is: an answer
+    /// survives what the queue says.
     ///
-    /// The commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect, when it does not;
-    /// [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
+    /// If the lock does not hold, the commit returns [`LockLost`](crate::Error::LockLost), and nothing of the transaction takes effect;
+    /// it returns [`InvalidArgument`](crate::Error::InvalidArgument) when the message is of another store.
     ///
-    /// Whether the delivery counts that has come to nothing depends on why. Aborted or dropped by the program's own will, it does, as with a
-    /// message that is dropped. Where the commit, or the last of the transaction's calls that has failed, says nothing of the message, it does not, and the message is handed out
-    /// again, after the delay of the queue's [`RetryPolicy`](crate::queue::RetryPolicy) if it has one: a [conflict](crate::Error::is_conflict), a full disk and any other [`Io`](crate::Error::Io), a topic that is
-    /// full, [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`NotAssigned`](crate::Error::NotAssigned) and
-    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) of a consumer's offsets, [`Poisoned`](crate::Error::Poisoned). After any other error it counts, as the cause may be the message, and a dead letter of its last delivery says the error.
+    /// If the transaction takes no effect, it depends on the cause whether the delivery counts. If the program itself aborted or dropped the
+    /// transaction, it counts, as with a message that is dropped. If the error of the commit, or of the last call of the transaction that
+    /// failed, says nothing about the message, it does not count, and the message is delivered again, after the delay of the queue's
+    /// [`RetryPolicy`](crate::queue::RetryPolicy) if it has one: a [conflict](crate::Error::is_conflict), a full disk and any other
+    /// [`Io`](crate::Error::Io), a topic that is full, [`Fenced`](crate::Error::Fenced),
+    /// [`TransactionExpired`](crate::Error::TransactionExpired), [`TransactionDisplaced`](crate::Error::TransactionDisplaced),
+    /// [`TransactionAborted`](crate::Error::TransactionAborted), [`NotAssigned`](crate::Error::NotAssigned) and
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) for a consumer's offsets, [`Poisoned`](crate::Error::Poisoned). After any other
+    /// error it counts, because the message may be the cause, and a dead letter of its last delivery contains the error.
     ///
-    /// So workers that conflict make no dead letters, and cannot keep each other from all work: of a conflict somebody else's append is the cause. A conflict that is word for word the one by which the
-    /// message came back before has nobody behind it, as when a stream has to be new that is there, and counts; so does the time of the transaction when it is over for the second time.
-    /// Any other of these causes, and a conflict of a transaction that was written as it came ([`buffer_bytes`](crate::TransactionBuilder::buffer_bytes)), may be the message's own after all, as when its result fills the topic: 8 times in a row in one life of the
-    /// process the delivery does not count, and from then on each does. On a full disk wait a little when a commit fails.
+    /// So workers that conflict make no dead letters, and cannot keep each other from all work: the cause of a conflict is somebody else's
+    /// append. A conflict that is word for word the one with which the message came back before is nobody else's doing, for example when a
+    /// stream that exists is required to be new; it counts. So does a transaction timeout when it occurs for the second time. Any other of
+    /// these causes, and a conflict of a transaction that was written as it came ([`buffer_bytes`](crate::TransactionBuilder::buffer_bytes)),
+    /// may be due to the message after all, for example when its result fills the topic: 8 times in a row in one run of the process the
+    /// delivery does not count, and from then on each one does. On a full disk wait a little when a commit fails.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};

@@ -101,13 +101,13 @@ impl Queue {
 }
 
 impl DeadLetters {
-    /// Sends up to `most` letters back, of those that are there at the beginning, the oldest of each partition first; says how many were sent. Those of
-    /// [deleted topics](DeadLetter::is_of_deleted_topic) are passed over, however many there are, and stay as they are. So are letters that are
-    /// [erased](crate::Store::erase) or deleted meanwhile: they are gone, and count for nothing.
+    /// Sends up to `most` letters back, of those that are there at the beginning, the oldest of each partition first, and returns how many
+    /// were sent. Letters of [deleted topics](DeadLetter::is_of_deleted_topic) are skipped, however many there are, and stay as they are.
+    /// Letters that are [erased](crate::Store::erase) or deleted meanwhile are skipped too: they are gone, and do not count.
     ///
     /// # Errors
-    /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back, and where a partition cannot be
-    /// read those of the others.
+    /// As for [`take`](Self::take) and [`send_back`](Self::send_back): letters before the one that fails are sent back, and if a partition cannot be
+    /// read, those of the others.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         self.check_open()?;
         let Some(queue) = self.queue()? else { return Ok(0) };

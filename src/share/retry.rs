@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::types::Offset;
 
-/// How long a message that was not done waits before it is handed out again. The wait is kept in memory: after a crash or a
+/// How long a message that was not done waits before it is delivered again. The wait is kept in memory: after a crash or a
 /// restart the message is due at once.
 ///
 /// ```
@@ -26,29 +26,29 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// At once.
+    /// Returns a policy without a wait.
     pub fn immediate() -> Self {
         Self::default()
     }
 
-    /// The same wait each time.
+    /// Returns a policy with the same wait each time.
     pub fn fixed(delay: Duration) -> Self {
         Self { first: delay, most: delay, ..Self::default() }
     }
 
-    /// `first` after the first delivery, twice as long after each more, `most` at most.
+    /// Returns a policy that waits `first` after the first delivery, twice as long after each further one, at most `most`.
     pub fn exponential(first: Duration, most: Duration) -> Self {
         Self { first, most, is_doubled: true, ..Self::default() }
     }
 
-    /// Takes up to `percent` hundredths off each wait, differently for each message and attempt, and the same ones for the same
-    /// `seed`. More than 100 are 100. Messages that failed together then do not come back together.
+    /// Shortens each wait by up to `percent` hundredths, differently for each message and attempt, and in the same way for the same
+    /// `seed`. More than 100 counts as 100. Messages that failed together then do not come back together.
     pub fn jitter(mut self, percent: u32, seed: u64) -> Self {
         (self.jitter, self.seed) = (percent.min(100), seed);
         self
     }
 
-    /// The wait of the message at `offset` after so many deliveries.
+    /// Returns the wait of the message at `offset` after so many deliveries.
     pub fn delay(&self, deliveries: u16, offset: Offset) -> Duration {
         // No wait is doubled more often than this before it is the longest there is.
         let doublings = if self.is_doubled { deliveries.saturating_sub(1).min(128) } else { 0 };

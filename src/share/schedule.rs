@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::share::holds::Holds;
 use crate::types::{Durability, Record, Timestamp};
 
-/// Sends records that are delivered later: they are in their topic from their time on, for its queues and consumers alike, and
-/// nowhere before. Cheap to clone; used from many threads at once.
+/// Sends records that are delivered later: from their time on they are in their topic, for its queues and consumers alike, and
+/// before that nowhere. Cheap to clone, and usable from many threads at once.
 ///
-/// Never early by the clock of the store; late by up to 16 ms, and by what the maintenance has to do at that time; within a second where that clock leaps forward. Nothing is kept in memory, however many
-/// there are and however far their time. Between records of equal times there is no order. What is for a topic that was
-/// deleted meanwhile goes nowhere.
+/// A delivery is never early by the clock of the store. It is late by up to 16 ms, and by what the maintenance has to do at that time; by up
+/// to a second if that clock leaps forward. Nothing is kept in memory, however many records there are and however far their time. Records
+/// with equal times have no order. A record for a topic that was deleted meanwhile is not delivered.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -38,36 +38,37 @@ impl Schedule {
         Self { holds, durability: Durability::default() }
     }
 
-    /// What a record survives when its call returns. Default: [`Durability::Os`].
+    /// Sets what a record survives when its call returns. Default: [`Durability::Os`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
     /// Sends a record to the topic it names, at `at`: Unix milliseconds by the store's clock. Its partition is chosen now. Its timestamp is
-    /// the time when it gets there. One whose time has come is sent at once.
+    /// the time when it gets there. A record whose time has come is sent at once.
     ///
     /// # Errors
-    /// As [`Producer::send`](crate::Producer::send). [`RecordTooLarge`](crate::Error::RecordTooLarge) also for one of more than 16 MiB, with two headers of about 100 bytes that it bears meanwhile, where its topic
-    /// takes larger ones.
+    /// As for [`Producer::send`](crate::Producer::send). [`RecordTooLarge`](crate::Error::RecordTooLarge) also for a record of more than 16
+    /// MiB, with two headers of about 100 bytes that it carries meanwhile, even if its topic takes larger ones.
     pub fn deliver_at(&self, record: Record<'_>, at: Timestamp) -> Result<()> {
         self.holds.check_process()?;
         self.holds.send(&record, at, self.durability)
     }
 
-    /// The same, so long from now.
+    /// Sends a record to the topic it names, to be delivered after `delay`, counted from now.
     ///
     /// # Errors
-    /// As [`deliver_at`](Self::deliver_at).
+    /// As for [`deliver_at`](Self::deliver_at).
     pub fn deliver_after(&self, record: Record<'_>, delay: Duration) -> Result<()> {
         self.holds.check_process()?;
         self.deliver_at(record, crate::share::queue::until(self.holds.now(), delay))
     }
 
-    /// Takes back what waits for a topic under a key; says how many records that are. None of them is delivered once this returns,
-    /// whatever crashes; those that were delivered are in the topic. So what is to be taken back one by one needs a key of its own.
+    /// Cancels what waits for a topic under a key, and returns how many records that were. None of them is delivered once this returns,
+    /// whatever crashes; those that were already delivered are in the topic. A record that is to be cancelled on its own therefore needs a
+    /// key of its own.
     ///
-    /// Reads all that waits, for whatever topic, and writes again the files of what it takes out; nothing else is delivered meanwhile.
+    /// It reads everything that waits, for whatever topic, and rewrites the files of what it removes; nothing else is delivered meanwhile.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -83,10 +84,11 @@ impl Schedule {
     /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic); [`OffsetUndecided`](crate::Error::OffsetUndecided) where a disk, or a panic in a file system or clock of the
-    /// program, has failed while such a record was to be delivered: whether it is shows after reopening the store, and nothing was taken
-    /// back; as [`Topic::erase`](crate::Topic::erase): some may be left then, on whichever step has failed, call again. It is [`Poisoned`](crate::Error::Poisoned)
-    /// where such a record is of a transaction that cannot become durable before the store is opened again, or was moved by one: it stays.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); [`OffsetUndecided`](crate::Error::OffsetUndecided) if a disk, or a panic in a file
+    /// system or clock of the program, made the delivery of such a record fail: reopening the store shows whether it was delivered, and
+    /// nothing was cancelled; as for [`Topic::erase`](crate::Topic::erase): some may be left then, whichever step has failed, so call again.
+    /// It is [`Poisoned`](crate::Error::Poisoned) if such a record belongs to a transaction that cannot become durable before the store is
+    /// opened again, or was moved by one: it stays.
     pub fn cancel(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<u64> {
         self.holds.cancel(topic, key.as_ref())
     }

@@ -23,11 +23,11 @@ use crate::types::{Offset, Timestamp};
 /// So few offsets are looked at one by one: an end of a transaction is no message, and a queue that is done has none.
 const MOST_LOOKED_AT: u64 = 1000;
 
-/// What a [`StoreReader`](crate::StoreReader) sees of a queue: what is written of it. Which worker has a message, for how long yet, and when a
-/// delay is over is in the memory of the process that works on it alone, and so are its counts since it has opened the store
-/// ([`QueueStats`](crate::stats::QueueStats)). Where a partition has more than 1,000 offsets from the first message on that is not done,
-/// those without a record and what was sent back for another group count as messages, until a worker has passed over them and was handed one that
-/// follows, or has passed over them in another process than the owner's; but not among dead letters.
+/// What a [`StoreReader`](crate::StoreReader) sees of a queue: what is written of it. Which worker has a message, for how much longer, and when a
+/// delay ends is only in the memory of the process that works on it, and so are its counts since it has opened the store
+/// ([`QueueStats`](crate::stats::QueueStats)). If a partition has more than 1,000 offsets from the first unfinished message on,
+/// those without a record and those sent back for another group count as messages, until a worker has passed them and has got one that
+/// follows, or has passed them in a process other than the owner; but they do not count among dead letters.
 ///
 /// ```
 /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -53,14 +53,14 @@ pub struct ReaderQueueStats {
     pub topic: String,
     /// The group.
     pub group: String,
-    /// The topic of whose dead letters it is, as in [`QueueStats`](crate::stats::QueueStats::letters_of).
+    /// The topic whose dead letters these are, as in [`QueueStats`](crate::stats::QueueStats::letters_of).
     pub letters_of: Option<String>,
-    /// Messages that are not done: they wait, are with a worker, or have a delay. Of a queue of dead letters, those that nobody has sent back or
+    /// Messages that are not done: they wait, are with a worker, or have a delay. For a queue of dead letters, those that nobody has sent back or
     /// discarded.
     pub unfinished: u64,
-    /// Of these, the ones that were handed out before, and so are with a worker, have a delay, or wait for their next attempt.
+    /// How many of these were delivered before, and so are with a worker, have a delay, or wait for their next attempt.
     pub handed_out: u64,
-    /// How long ago the oldest message that is not done was sent, by its timestamp and the clock of this process; `None` where all are done.
+    /// How long ago the oldest message that is not done was sent, by its timestamp and the clock of this process; `None` if all are done.
     pub oldest_age: Option<Duration>,
 }
 

@@ -13,11 +13,11 @@ use crate::share::slot::Slot;
 use crate::topic::{Partition, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
-/// A queue at one moment. Of one that another process has, as far as that was taken over: what is out or delayed there waits, and what is handed out and answered there is
-/// in none of the counts.
+/// A queue at one moment. If another process has the queue, the figures are as far as its work was taken over: what is out or delayed there
+/// counts as waiting, and what is delivered and answered there is in none of the counts.
 ///
-/// Offsets without a record count as messages until a worker has come to them, but not among dead letters: of
-/// those each is read once for these figures.
+/// Offsets without a record count as messages until a worker has reached them, but not among dead letters: those
+/// are each read once for these figures.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -40,8 +40,8 @@ pub struct QueueStats {
     pub topic: String,
     /// The group.
     pub group: String,
-    /// The topic of whose dead letters it is: of [`DeadLetters`](crate::DeadLetters), which are a queue on a topic of letters. It is there from the first
-    /// letter on, and `waiting` says how many letters nobody has sent back or discarded.
+    /// The topic whose dead letters these are, for the queue of [`DeadLetters`](crate::DeadLetters) on a topic of letters. The queue is there
+    /// from the first letter on, and `waiting` says how many letters nobody has sent back or discarded.
     pub letters_of: Option<String>,
     /// Messages that some worker may take, now or when an older one of their key is done.
     pub waiting: u64,
@@ -49,19 +49,19 @@ pub struct QueueStats {
     pub locked: u64,
     /// Messages whose delay is not over.
     pub delayed: u64,
-    /// How long ago the oldest message that is not done was sent, by its timestamp; `None` where all are done.
+    /// How long ago the oldest message that is not done was sent, by its timestamp; `None` if all are done.
     pub oldest_age: Option<Duration>,
-    /// Handed out since the store was opened.
+    /// Messages delivered since the store was opened.
     pub delivered: u64,
-    /// Done since the store was opened.
+    /// Messages done since the store was opened.
     pub acknowledged: u64,
-    /// Done within the last minute, by the store's clock; about, where the pace changes.
+    /// Messages done within the last minute, by the store's clock; approximate while the pace changes.
     pub acknowledged_last_minute: u64,
-    /// Given back since the store was opened, to be handed out again.
+    /// Messages given back since the store was opened, to be delivered again.
     pub released: u64,
-    /// Given up since the store was opened.
+    /// Messages given up since the store was opened.
     pub dead: u64,
-    /// Taken by retention since the store was opened, and not done.
+    /// Messages removed by retention since the store was opened, and not done.
     pub lost: u64,
 }
 

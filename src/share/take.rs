@@ -32,7 +32,7 @@ impl Chore for Alarm {
     }
 }
 
-/// The next messages of a [`Worker`]: [`Worker::next`]. Dropped before it is ready it has taken nothing.
+/// A future of the next messages of a [`Worker`], returned by [`Worker::next`]. If it is dropped before it is ready, it has taken nothing.
 ///
 /// ```
 /// fn is_future(_: &impl Future<Output = annals::Result<annals::Messages>>) {}
@@ -65,10 +65,11 @@ impl Drop for NextMessages<'_> {
 }
 
 impl Worker {
-    /// Up to `most` messages, as soon as there are some: [`take`](Self::take) for a task, without a limit of time. Any executor
-    /// polls it. Messages are with this worker from the moment at which they are handed out; dropped before that it has taken nothing.
+    /// Returns a future of up to `most` messages, ready as soon as there are some: [`take`](Self::take) for a task, without a time limit. Any
+    /// executor can poll it. This worker has the messages from the moment at which they are returned; if the future is dropped before that,
+    /// it has taken nothing.
     ///
-    /// Locks and delays that end wake the task by a timer of the store's maintenance: with
+    /// Locks and delays that end wake the task through a timer of the store's maintenance: with
     /// [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand) that is [`Store::maintain`](crate::Store::maintain).
     ///
     /// ```
@@ -85,15 +86,15 @@ impl Worker {
     /// ```
     ///
     /// # Errors
-    /// As `take`. There is no message only when a [`WorkerWaker`](crate::WorkerWaker) has ended the wait.
+    /// As for `take`. There is no message only when a [`WorkerWaker`](crate::WorkerWaker) has ended the wait.
     pub fn next(&mut self, most: usize) -> NextMessages<'_> {
         NextMessages { worker: self, most, is_over: false }
     }
 
-    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    /// Polls for the next messages, for those who implement a future or a stream of their own. Only the waker of the last call is woken.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// As for [`next`](Self::next).
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
         self.queues.topics.check_process()?;
         if self.queues.is_away() {

@@ -21,8 +21,8 @@ use crate::upkeep::Ticket;
 /// The shortest sleep until something is due: a clock that is turned by hand may never get there.
 pub(super) const SHORTEST_SLEEP_MS: Timestamp = 1;
 
-/// Takes messages of a queue. Any number of workers work on one queue, whatever the number of partitions, each on a thread of
-/// its own; a message is with one of them at a time.
+/// Takes messages of a queue. Any number of workers can work on one queue, whatever the number of partitions, each on a thread of
+/// its own; only one of them has a message at a time.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -89,7 +89,7 @@ pub struct WorkerWaker {
 }
 
 impl WorkerWaker {
-    /// Ends the take that waits now, or the next one that finds nothing. It returns no message.
+    /// Ends the take that waits now, or the next one that finds nothing. That take returns no message.
     pub fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.signal.raise();
@@ -131,7 +131,7 @@ impl Worker {
         }
     }
 
-    /// What ends a take of this worker from another thread.
+    /// Returns a waker that ends a take of this worker from another thread.
     pub fn waker(&self) -> WorkerWaker {
         self.waker.clone()
     }
@@ -145,20 +145,21 @@ impl Worker {
         self.queue().map(|queue| queue.settings.durability).unwrap_or_default()
     }
 
-    /// Up to `most` messages, as soon as there are some, at once where `most` is 0; none after `timeout`, or when a [`WorkerWaker`] ends the wait. Sleeps
-    /// meanwhile; a record that is sent, a message that is released, a delay or a lock that is over ends the sleep.
+    /// Takes up to `most` messages, as soon as there are some, at once if `most` is 0; none after `timeout`, or when a [`WorkerWaker`] ends
+    /// the wait. It sleeps while it waits; a record that is sent, a message that is released, or a delay or lock that ends wakes it.
     ///
-    /// Messages that come back are handed out before new ones, the oldest first, without a promise of order; with
-    /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is a promise within each key. Each delivery is counted in the store before
-    /// this returns. From the middle of the delivery limit on a message comes in smaller company, and for its last attempt
-    /// alone, so that one that takes its worker along takes few others with it. What was handed out in an earlier life, and may have ended it, is
-    /// not out beside a last attempt of another such message, in all queues of the process: they wait for each other.
+    /// Messages that come back are delivered before new ones, the oldest first, without a guaranteed order; with
+    /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is guaranteed within each key. Each delivery is counted in the store before
+    /// this returns. From the middle of the delivery limit on, a message is delivered together with fewer others, and for its last attempt
+    /// alone, so that one that crashes its worker takes few others with it. What was delivered before the store was last opened, and may have
+    /// ended that process, is not out at the same time as a last attempt of another such message, in all queues of the process: they wait for
+    /// each other.
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition.
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, whatever has its name by then. Where other partitions and topics have messages these
-    /// are handed out, and the next call tells the failure, whatever there is by then; so it is told in turn with them as long as it lasts, and of several each
-    /// in its turn. [`StoreClosed`](crate::Error::StoreClosed).
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, even if another topic has its name by then. If other partitions
+    /// and topics have messages, these are returned, and the next call reports the failure, whatever there is by then; so the failure is
+    /// reported in turn with them as long as it lasts, and several failures each in turn. [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
         let mut patience = Patience::new(timeout);
         loop {

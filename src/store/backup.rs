@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::log::Links;
 use crate::store::store::Store;
 
-/// Makes a backup with other settings than the defaults: [`Store::backup_builder`].
+/// Makes a backup with settings other than the defaults. Made by [`Store::backup_builder`].
 ///
 /// ```
 /// # use annals::{Store, TopicConfig};
@@ -44,49 +44,50 @@ impl fmt::Debug for BackupBuilder<'_> {
 }
 
 impl<'a> BackupBuilder<'a> {
-    /// An earlier backup of this store: sealed segments that it has are taken from there, as links, where the store's own cannot be
-    /// linked. The new backup is whole by itself.
+    /// Sets an earlier backup of this store as the parent: sealed segments that it has are linked from there, where the store's own cannot be
+    /// linked. The new backup is complete by itself.
     pub fn parent(mut self, directory: impl Into<PathBuf>) -> Self {
         self.options.parent = Some(directory.into());
         self
     }
 
-    /// No file of the backup is a link to one of the store or of the parent. Where the file system can, they share blocks; else they are
-    /// copied. A medium that fails under a linked file takes both.
+    /// Makes a backup that shares no file with the store or the parent by a link. Where the file system can, the files share blocks;
+    /// otherwise they are copied. A medium that fails under a linked file destroys both.
     pub fn independent(mut self) -> Self {
         self.options.links = Links::Forbidden;
         self
     }
 
-    /// Leaves topics out: those that cannot be read, say. To whoever opens the copy they were never there.
+    /// Leaves topics out, for example those that cannot be read. To whoever opens the copy they never existed.
     pub fn leave_out<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.options.left_out.extend(topics.into_iter().map(Into::into));
         self
     }
 
-    /// The most bytes that are copied in a second. Default: as fast as it goes.
+    /// Sets the most bytes that are copied in a second. Default: no limit.
     pub fn max_bytes_per_second(mut self, bytes: u64) -> Self {
         self.options.max_bytes_per_second = Some(bytes);
         self
     }
 
-    /// Calls `report` after each file and each MiB, in a wait for [the pace](Self::max_bytes_per_second), and after each segment that is [read back](Self::verify), on this thread and without a lock of the store. `Break` ends the backup
-    /// with [`Cancelled`](crate::Error::Cancelled).
+    /// Calls `report` after each file and each MiB, while waiting for [the pace](Self::max_bytes_per_second), and after each segment that is
+    /// [read back](Self::verify), on this thread and without a lock of the store. `Break` ends the backup with
+    /// [`Cancelled`](crate::Error::Cancelled).
     pub fn progress(mut self, report: impl FnMut(&BackupProgress) -> ControlFlow<()> + Send + 'a) -> Self {
         self.options.on_progress = Some(Box::new(report));
         self
     }
 
-    /// Reads all of it back, once it is there, and fails with the first damage.
+    /// Reads the whole backup back once it is written, and fails at the first damage.
     pub fn verify(mut self) -> Self {
         self.options.check = Check::Everything;
         self
     }
 
-    /// Makes the backup in `directory`, which is not there or empty.
+    /// Makes the backup in `directory`, which must be missing or empty.
     ///
     /// # Errors
-    /// As [`Store::backup`].
+    /// As for [`Store::backup`].
     pub fn run(mut self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         let _work = self.store.work()?;
         // What consumers and workers in other processes have done before this call is to be in it.
@@ -97,12 +98,12 @@ impl<'a> BackupBuilder<'a> {
 }
 
 impl Store {
-    /// Makes a backup in `directory`, which is not there or empty, while the store is used: one cut through all partitions,
-    /// committed offsets and transactions. Appends are stopped for microseconds, for the cut. When the call returns, the backup is
-    /// whole and durable. `docs/backup.md` says what it holds.
+    /// Makes a backup in `directory`, which must be missing or empty, while the store is in use: one cut through all partitions,
+    /// committed offsets and transactions. Appends stop for microseconds, for the cut. When the call returns, the backup is
+    /// complete and durable. `docs/backup.md` says what it holds.
     ///
     /// Sealed segments are linked where the directory is in the store's file system, and copied elsewhere. While a partition
-    /// is copied, retention of it frees no space, and compaction and erasure of it wait or return [`Held`](crate::Error::Held).
+    /// is copied, its retention frees no space, and its compaction and erasure wait or return [`Held`](crate::Error::Held).
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -117,15 +118,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Backup`](crate::Error::Backup) when the directory cannot be used, or is in the store; [`Poisoned`](crate::Error::Poisoned)
-    /// and whatever a topic could not be opened for, until it is [left out](BackupBuilder::leave_out);
+    /// and whatever error kept a topic from being opened, until it is [left out](BackupBuilder::leave_out);
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io), also when what consumers in other processes have committed cannot
-    /// be taken over first; what is owed still, or stands in a broken file of a queue elsewhere, or in one that a stopped process keeps locked and that a crash has left uncut, is missing in the copy (`docs/backup.md`) and no error;
-    /// [`StoreClosed`](crate::Error::StoreClosed) when it is closed meanwhile. Nothing is left of the backup, as far as it can be removed. The store is as it was.
+    /// be taken over first; what is still owed, or is in a broken file of a queue elsewhere, or in one that a stopped process keeps locked
+    /// and that a crash has left uncut, is missing in the copy (`docs/backup.md`), which is not an error;
+    /// [`StoreClosed`](crate::Error::StoreClosed) when it is closed meanwhile. Nothing of the backup is left, as far as it can be removed.
+    /// The store is as it was.
     pub fn backup(&self, directory: impl AsRef<Path>) -> Result<BackupReport> {
         self.backup_builder().run(directory)
     }
 
-    /// Makes a backup with other settings.
+    /// Returns a builder that makes a backup with other settings.
     pub fn backup_builder<'a>(&self) -> BackupBuilder<'a> {
         let options = Options {
             parent: None,

@@ -24,7 +24,7 @@ use crate::topic::{TopicContext, repair, verify};
 use crate::types::{Timestamp, TopicPartition};
 use crate::upkeep::Agenda;
 
-/// Opens a [`Store`] with other settings than the defaults.
+/// Opens a [`Store`] with settings other than the defaults.
 ///
 /// ```
 /// # use annals::{ReadMode, Store};
@@ -122,59 +122,59 @@ impl StoreBuilder {
         }
     }
 
-    /// How segments are read. Default: [`ReadMode::Mapped`].
+    /// Sets how segments are read. Default: [`ReadMode::Mapped`].
     pub fn read_mode(mut self, mode: ReadMode) -> Self {
         self.read_mode = mode;
         self
     }
 
-    /// How long written bytes wait at most for a sync in the background. It keeps short what has to be looked at after a
-    /// crash, and what a power cut can take of records sent at `Os` or `Memory`. Default: 1 s.
+    /// Sets how long written bytes wait at most for a background sync. This limits how much has to be checked after a
+    /// crash, and how much a power cut can take of records sent at `Os` or `Memory`. Default: 1 s.
     pub fn sync_every(mut self, interval: Duration) -> Self {
         self.sync_every = interval;
         self
     }
 
-    /// Written bytes of one partition after which that sync does not wait for its time. Default: 16 MiB.
+    /// Sets how many written bytes of one partition trigger that sync before its time. Default: 16 MiB.
     pub fn sync_every_bytes(mut self, bytes: u64) -> Self {
         self.sync_every_bytes = bytes;
         self
     }
 
-    /// `log.retention.check.interval.ms`: how often all partitions are looked at for what retention does not keep.
-    /// Default: 5 minutes. At least 1 ms; a shorter one is refused by [`open`](Self::open).
+    /// `log.retention.check.interval.ms`: how often all partitions are checked for what retention does not keep.
+    /// Default: 5 minutes. At least 1 ms; [`open`](Self::open) refuses a shorter interval.
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
         self
     }
 
-    /// The most descriptors that the files of partitions which are written to take together; one that needs a descriptor
-    /// beyond it takes that of the partition not used for longest, which is synced first. Some more are open for moments.
+    /// Sets the most descriptors that the files of partitions being written to take together. A partition that needs one more
+    /// takes that of the partition not used for longest, which is synced first. A few more are open for moments.
     /// Default: a quarter of what the process may have open at the time (`ulimit -n`), 192 at the least and 16,384 at the most.
     /// A quarter of the process's descriptors, or 64 where that is more, are left to the rest of the program whatever is set.
     ///
-    /// A record sent to a partition that has its descriptor costs the same however many partitions there are. Who keeps writing
-    /// to more partitions than that pays a sync for most records: raise it, and the process's limit.
+    /// A record sent to a partition that has its descriptor costs the same however many partitions there are. A program that keeps
+    /// writing to more partitions than that pays a sync for most records: raise this setting, and the process's limit.
     pub fn max_open_files(mut self, files: usize) -> Self {
         self.max_open_files = files;
         self
     }
 
-    /// `log.cleaner.dedupe.buffer.size`: the most memory that compaction takes for the keys of one partition, 24 bytes for
-    /// each. Keys that do not fit wait for another pass. Default: 32 MiB.
+    /// `log.cleaner.dedupe.buffer.size`: the most memory that compaction takes for the keys of one partition, at 24 bytes
+    /// per key. Keys that do not fit wait for another pass. Default: 32 MiB.
     pub fn compaction_memory_bytes(mut self, bytes: usize) -> Self {
         self.compaction_memory_bytes = bytes;
         self
     }
 
-    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, and of taking off the disk what deletions have
-    /// left there, on the thread that does it. So it is told where what other processes have committed or answered cannot be taken over, in the name of the partition that
-    /// was to store it; what these are refused it is not.
-    /// Compaction is tried again each time after twice as long; [`Store::stats`] lists what fails at which partition. A write or
-    /// sync in the background that fails is reported to the next sender of its partition instead.
+    /// Calls `report` with each failure of retention and compaction in the rounds of maintenance, and each failure to remove from the disk what
+    /// deletions have left there, on the thread that does the work. It also reports where the commits or answers of other processes cannot be
+    /// taken over, under the name of the partition that was to store them; it does not report what those processes are refused. Compaction is
+    /// tried again after a wait that doubles each time; [`Store::stats`] lists what fails at which partition. A background write or sync that
+    /// fails is reported to the next sender of its partition instead.
     ///
-    /// It runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that closes the
-    /// store: that one waits for it, and both would wait for ever. A panic in it ends nothing:
+    /// The callback runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that
+    /// closes the store: that thread waits for the callback, and both would wait for ever. A panic in it stops nothing:
     /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_maintenance_failure(
         mut self,
@@ -184,56 +184,56 @@ impl StoreBuilder {
         self
     }
 
-    /// Calls `tell` with everything that happens in the store, in order, soon after it: on the thread that does the store's chores,
-    /// or by [`Store::maintain`]. Up to 4,096 events wait for it; those on top are counted, and not told. Nothing is told after
-    /// the store was closed. Without it events cost nothing.
+    /// Calls `tell` with every event in the store, in order, soon after it happens: on the thread that does the store's chores,
+    /// or in [`Store::maintain`]. Up to 4,096 events wait for the callback; any beyond that are counted but not reported. Nothing is reported after
+    /// the store was closed. Without a callback events cost nothing.
     ///
-    /// It runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that closes the
-    /// store: that one waits for it, and both would wait for ever. A panic in it ends nothing:
+    /// The callback runs without any lock of the store. It may call the store, close it or drop it. It must not wait for another thread that
+    /// closes the store: that thread waits for the callback, and both would wait for ever. A panic in it stops nothing:
     /// [`StoreStats::callback_panics`](crate::stats::StoreStats::callback_panics) counts them.
     pub fn on_event(mut self, tell: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.on_event = Some(Arc::new(tell));
         self
     }
 
-    /// The most that one compressed batch may expand to when it is read. A batch of more is written uncompressed, so what this
-    /// store accepts it can read. One that was written where more was allowed is
-    /// [`BatchTooLarge`](Error::BatchTooLarge), which is no damage. Default: 64 MiB.
+    /// Sets the most that one compressed batch may expand to when it is read. A larger batch is written uncompressed, so a store
+    /// can read whatever it accepts. A batch that was written under a larger limit is
+    /// [`BatchTooLarge`](Error::BatchTooLarge), which is not damage. Default: 64 MiB.
     pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
         self.max_expanded_bytes = bytes;
         self
     }
 
-    /// No thread is started: lingering batches are written, written bytes synced, transactions whose time is over aborted, ends of decided
-    /// ones written, and retention applied by [`Store::maintain`].
+    /// Starts no maintenance thread. Instead [`Store::maintain`] writes lingering batches, syncs written bytes, aborts transactions whose
+    /// time is over, writes the ends of decided ones, and applies retention.
     pub fn maintain_by_hand(mut self) -> Self {
         self.maintenance = Maintenance::ByHand;
         self
     }
 
-    /// Shows other processes nothing of the store while it is open: nobody can attach, and no file is made for it. By default the
+    /// Shows other processes nothing of the store while it is open: nobody can attach, and no file is made for them. By default the
     /// file `annals.live` says where each partition is.
     pub fn without_live_readers(mut self) -> Self {
         self.live_readers = LiveReaders::Refused;
         self
     }
 
-    /// Where the time of day comes from. One that shows a time before 1970 is read as the beginning of 1970, as the machine's
-    /// is: records have no earlier times. How long something takes is measured by the machine's clock of elapsed time all the same: timeouts of transactions, and the second
-    /// after which a decided one gets its ends. Default: the machine's clock.
+    /// Sets where the time of day comes from. A time before 1970 is read as the beginning of 1970, as the machine's
+    /// is, because records have no earlier times. Durations are measured by the machine's monotonic clock all the same: timeouts of
+    /// transactions, and the second after which a decided transaction gets its ends. Default: the machine's clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Arc::new(Since1970(clock));
         self
     }
 
-    /// What stands for the operating system's files: tests put failing ones here. Default: the real ones.
+    /// Replaces the operating system's files: tests pass file systems that fail. Default: the real ones.
     pub fn file_system(mut self, file_system: Arc<dyn FileSystem>) -> Self {
         self.file_system = file_system;
         self
     }
 
-    /// The same as [`Store::verify`], reporting after each segment how much was checked; `Break` ends it there. Files are read
-    /// positionally, so that a medium that fails is an error.
+    /// Checks the store as [`Store::verify`] does, and reports after each segment how much was checked; `Break` stops it there. Files are read
+    /// positionally, so that a failing medium is an error.
     ///
     /// ```
     /// # use annals::Store;
@@ -275,19 +275,19 @@ impl StoreBuilder {
         verify(&root, &self.context(), &mut progress)
     }
 
-    /// Sets right what [`verify`](Self::verify) finds in a store that is not open anywhere, so that it opens and all that is
-    /// sound can be read. What cannot be read is taken out; every byte that is cut off, replaced or dropped is first copied
-    /// into the directory `copies`, outside the store, durably. No record that stays changes, nor its offset: what is lost
+    /// Repairs what [`verify`](Self::verify) finds in a store that is not open anywhere, so that it opens and everything
+    /// sound in it can be read. What cannot be read is removed; every byte that is cut off, replaced or dropped is first copied
+    /// into the directory `copies`, outside the store, durably. No record that stays changes, nor does its offset: what is lost
     /// leaves a gap. A store in which `verify` finds nothing stays as it is. After an error or a kill, call it again.
     ///
-    /// Settings of topics stand in one file alone: when that is damaged, its topics get the settings of a new topic, which
-    /// delete nothing. Look through the report before the store is used again.
+    /// The settings of topics are in one file only: when that file is damaged, its topics get the settings of a new topic, which
+    /// delete nothing. Read the report before you use the store again.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` lies in the store, whatever links and `..` lead there, or goes up from a
-    /// directory that does not exist, or when the directory is no store: it has neither a list of topics nor a partition. [`Backup`](Error::Backup)
-    /// when `copies`, or a directory in it that copies would be put into, lies in another store or in a backup, finished or not, or is one; and when the
-    /// directory is a backup. [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io).
+    /// [`InvalidArgument`](Error::InvalidArgument) when `copies` is inside the store, whatever links and `..` lead there, or goes up from a
+    /// directory that does not exist, or when the directory is not a store: it has neither a list of topics nor a partition.
+    /// [`Backup`](Error::Backup) when `copies`, or a directory in it that copies would be put into, is in another store or in a backup,
+    /// finished or not, or is one itself; and when the directory is a backup. [`StoreLocked`](Error::StoreLocked), [`Io`](Error::Io).
     pub fn repair(mut self, copies: impl AsRef<Path>) -> Result<RepairReport> {
         self.read_mode = ReadMode::Positional;
         let copies = absolute(copies.as_ref())?;
@@ -348,10 +348,10 @@ impl StoreBuilder {
         }
     }
 
-    /// Opens the store; makes its directory if there is none.
+    /// Opens the store, and creates its directory if there is none.
     ///
     /// # Errors
-    /// As [`Store::open`]. [`InvalidArgument`](Error::InvalidArgument) for an empty path and for a link to nothing.
+    /// As for [`Store::open`]. [`InvalidArgument`](Error::InvalidArgument) for an empty path and for a dangling link.
     pub fn open(self) -> Result<Store> {
         if self.path.as_os_str().is_empty() {
             return Err(Error::invalid("the path of the store is empty"));
@@ -364,16 +364,16 @@ impl StoreBuilder {
         Store::open_with(self)
     }
 
-    /// Looks at the store while another process has it open: see [`StoreReader::attach`]. Of the settings those count that are about
-    /// reading.
+    /// Attaches to the store while another process has it open: see [`StoreReader::attach`]. Only the settings about
+    /// reading apply.
     ///
     /// # Errors
-    /// As [`StoreReader::attach`].
+    /// As for [`StoreReader::attach`].
     pub fn attach(self) -> Result<StoreReader> {
         StoreReader::attach_with(&self)
     }
 
-    /// Opens the store to read it alone: see [`Store::open_read_only`]. Of the settings those count that are about reading.
+    /// Opens the store read-only: see [`Store::open_read_only`]. Only the settings about reading apply.
     ///
     /// ```
     /// # use annals::{ReadMode, Store};
@@ -385,7 +385,7 @@ impl StoreBuilder {
     /// ```
     ///
     /// # Errors
-    /// As [`Store::open_read_only`].
+    /// As for [`Store::open_read_only`].
     pub fn open_read_only(self) -> Result<StoreReader> {
         StoreReader::open(self)
     }

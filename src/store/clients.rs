@@ -11,18 +11,18 @@ use crate::store::store::Store;
 use crate::transaction::{AbortOutcome, NamedProducer, Transaction, TransactionBuilder};
 
 impl Store {
-    /// A producer with the default settings: records are in the operating system's hands when `send` returns.
+    /// Returns a producer with the default settings: records are in the operating system's hands when `send` returns.
     pub fn producer(&self) -> Producer {
         self.producer_builder().build_default()
     }
 
-    /// A producer with other settings.
+    /// Returns a builder for a producer with other settings.
     pub fn producer_builder(&self) -> ProducerBuilder {
         ProducerBuilder::new(Arc::clone(&self.inner.topics))
     }
 
-    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what that
-    /// one has not committed is aborted.
+    /// Begins a transaction of that name, with the default settings. An earlier user of the name is fenced, and what it
+    /// has not committed is aborted.
     ///
     /// # Errors
     /// [`InvalidName`](crate::Error::InvalidName), [`StoreClosed`](crate::Error::StoreClosed).
@@ -31,15 +31,16 @@ impl Store {
         self.transaction_builder(name).begin()
     }
 
-    /// Begins a transaction with other settings.
+    /// Returns a builder that begins a transaction with other settings.
     pub fn transaction_builder(&self, name: &str) -> TransactionBuilder {
         TransactionBuilder::new(&self.inner.transactions, self.producer(), name)
     }
 
-    /// Aborts one transaction of which some is written and nothing is decided, and none that comes after it under its name: for those who look after a
-    /// store, as Kafka's `Admin.abortTransaction`. [`StoreStats::open_transactions`](crate::stats::StoreStats::open_transactions) says which there are.
-    /// Where nothing of it is to be aborted any more nothing happens, and the answer says why. Waits for no call of the transaction; ends of it are
-    /// written into its partitions, which may wait for a write that is under way.
+    /// Aborts one transaction that has written something and is not decided, and no later transaction of the same name. It is for
+    /// administrators of a store, like Kafka's `Admin.abortTransaction`.
+    /// [`StoreStats::open_transactions`](crate::stats::StoreStats::open_transactions) lists the candidates. If nothing of it is left to
+    /// abort, nothing happens, and the return value says why. It waits for no call of the transaction; it writes ends of the transaction into
+    /// its partitions, which may wait for a write that is under way.
     ///
     /// ```
     /// # use annals::{AbortOutcome, Error, Record, Store, TopicConfig};
@@ -64,7 +65,7 @@ impl Store {
         Ok(self.inner.transactions.abort_open(producer_id, producer_epoch))
     }
 
-    /// The producer of that name, which knows what it has sent, also in earlier lives of the store.
+    /// Returns the producer of that name, which knows what it has sent, also before the store was last opened.
     ///
     /// # Errors
     /// [`InvalidName`](crate::Error::InvalidName), [`StoreClosed`](crate::Error::StoreClosed); [`Io`](crate::Error::Io) when its name cannot be
@@ -74,7 +75,7 @@ impl Store {
         self.inner.transactions.named_producer(name)
     }
 
-    /// A consumer of that group, with the default settings. It becomes a member when it subscribes.
+    /// Returns a consumer of that group, with the default settings. It becomes a member when it subscribes.
     ///
     /// # Errors
     /// [`InvalidName`](crate::Error::InvalidName); [`Corrupt`](crate::Error::Corrupt) while the committed offsets cannot be read.
@@ -82,38 +83,39 @@ impl Store {
         self.consumer_builder().group(group).build()
     }
 
-    /// A consumer with other settings, or without a group.
+    /// Returns a builder for a consumer with other settings, or without a group.
     pub fn consumer_builder(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
-    /// A worker of the queue that `group` has on a topic, with the default settings. The first one makes the queue, which begins
+    /// Returns a worker of the queue that `group` has on a topic, with the default settings. The first worker creates the queue, which begins
     /// at the topic's first record. Queues of other groups, and consumers, see every record too.
     ///
     /// # Errors
-    /// As [`QueueBuilder::build`].
+    /// As for [`QueueBuilder::build`].
     pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
         self.queue_builder(topic, group).build()
     }
 
-    /// A worker of a queue with other settings.
+    /// Returns a builder for a worker of a queue with other settings.
     pub fn queue_builder(&self, topic: &str, group: &str) -> QueueBuilder {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
     }
 
-    /// Sends to a topic whose records are messages: each id once, and no more than a queue may have to do.
+    /// Returns a builder for an [`Enqueuer`](crate::Enqueuer), which sends messages to a topic: each id once, and no more than a queue may
+    /// have unfinished.
     pub fn enqueuer_builder(&self, topic: &str) -> EnqueuerBuilder {
         EnqueuerBuilder::new(Arc::clone(&self.inner.queues), Arc::clone(&self.inner.holds), topic)
     }
 
-    /// Sends records that are delivered later, from this thread and others.
+    /// Returns a schedule, which sends records to be delivered later, from this thread and others.
     pub fn schedule(&self) -> Schedule {
         Schedule::new(Arc::clone(&self.inner.holds))
     }
 
-    /// Takes out of a topic with [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed) what all queues on it have done
-    /// and all groups have committed, record by record, so that a few messages that are not done keep no others: retention takes
-    /// whole segments from the start alone. What is left keeps its offsets. Others send and work meanwhile.
+    /// Removes from a topic with [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed) what all queues on it have done
+    /// and all groups have committed, record by record, so that a few unfinished messages do not keep others: retention removes only
+    /// whole segments from the start. What is left keeps its offsets. Others can send and work at the same time.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -134,23 +136,24 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`InvalidArgument`](crate::Error::InvalidArgument) for a topic that keeps what was consumed. The
-    /// first failure of any partition, as of [`Topic::erase`](crate::Topic::erase); the others are done all the same. It is
-    /// [`Poisoned`](crate::Error::Poisoned) where a record would go of a transaction that cannot become durable before the store is opened again: it stays.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic), [`InvalidArgument`](crate::Error::InvalidArgument) for a topic that keeps consumed records. The
+    /// first failure of any partition, as for [`Topic::erase`](crate::Topic::erase); the others are processed all the same. It is
+    /// [`Poisoned`](crate::Error::Poisoned) where a record to be removed belongs to a transaction that cannot become durable before the store
+    /// is opened again: the record stays.
     pub fn drop_done(&self, topic: &str) -> Result<Vec<EraseReport>> {
         self.inner.queues.drop_done(topic)
     }
 
-    /// Takes every record of a key out of a topic, as [`Topic::erase`](crate::Topic::erase) does, and out of what a store has of it beside the topic: what a
-    /// [`Schedule`] is to deliver there, and the dead letters of its queues. One report for each partition of the topic, and for each other
-    /// partition that had some.
+    /// Removes every record of a key from a topic, as [`Topic::erase`](crate::Topic::erase) does, and from what a store keeps of it outside
+    /// the topic: what a [`Schedule`] is to deliver there, and the dead letters of its queues. Returns one report for each partition of the
+    /// topic, and for each other partition that had such records.
     ///
-    /// What a worker has taken is reached, too: given up afterwards it leaves no letter. Where letters of the topic are sent back meanwhile it is all looked through once more, three times at most. Not reached: what
-    /// is sent meanwhile; what is sent back during the last of these times; letters in a
-    /// [topic that was chosen](QueueBuilder::dead_letter_topic) where every group that had some there was deleted; backups,
-    /// snapshots of events, and what programs have made of the records. Call it again once those are done. A power cut may bring back a file that retention
-    /// had removed shortly before, until its partition is written to, or erased from. Reads all of the topic, of its dead letters,
-    /// and all that is scheduled.
+    /// Messages that a worker has taken are covered, too: given up afterwards they leave no letter. If letters of the topic are sent back
+    /// meanwhile, everything is searched once more, three times at most. Not covered are: what is sent meanwhile; what is sent back during
+    /// the last search; letters in a [topic that was chosen](QueueBuilder::dead_letter_topic) if every group that had some there was deleted;
+    /// backups, snapshots of events, and what programs have made of the records. Call it again once those are done. A power cut may bring
+    /// back a file that retention had removed shortly before, until its partition is written to, or erased from. It reads all of the topic,
+    /// of its dead letters, and of what is scheduled.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -167,28 +170,30 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as [`Topic::erase`](crate::Topic::erase): the first failure, be it of the topic, of what is scheduled or of the letters, also
-    /// of a topic that may have some and could not be opened; the others are done all the same. After an error some may be left: call again.
-    /// [`Poisoned`](crate::Error::Poisoned) where such a record is of a transaction that cannot become durable before the store is opened again.
+    /// [`UnknownTopic`](crate::Error::UnknownTopic); otherwise as for [`Topic::erase`](crate::Topic::erase): the first failure, whether in
+    /// the topic, in what is scheduled or in the letters, also of a topic that may have some and could not be opened; the others are
+    /// processed all the same. After an error some records may be left: call again. [`Poisoned`](crate::Error::Poisoned) where such a record
+    /// belongs to a transaction that cannot become durable before the store is opened again.
     pub fn erase(&self, topic: &str, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
         self.inner.queues.erase(&self.inner.holds, topic, key.as_ref())
     }
 
-    /// The dead letters of the queue that `group` has on a topic, in the queue's own topic of them; none while nothing was given up yet, and
-    /// none of a queue with a [topic for them that was chosen](QueueBuilder::dead_letter_topic): these are in [`dead_letters_in`](Self::dead_letters_in). Letters of topics that had the name
-    /// before and were deleted are handed out, too: they can be looked at and discarded, and [not sent back](crate::DeadLetter::is_of_deleted_topic).
+    /// Returns the dead letters of the queue that `group` has on a topic, from the queue's own topic for them. There are none while nothing
+    /// was given up yet, and none for a queue with a [topic for them that was chosen](QueueBuilder::dead_letter_topic): those are in
+    /// [`dead_letters_in`](Self::dead_letters_in). Letters of topics that had the name before and were deleted are returned, too: they can be
+    /// inspected and discarded, but [not sent back](crate::DeadLetter::is_of_deleted_topic).
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic is there; otherwise as [`QueueBuilder::build`].
+    /// [`UnknownTopic`](crate::Error::UnknownTopic) when neither topic exists; otherwise as for [`QueueBuilder::build`].
     pub fn dead_letters(&self, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::of_queue(Arc::clone(&self.inner.queues), topic, group)
     }
 
-    /// The same in a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may have theirs in it, each of which
-    /// has its own handed out.
+    /// Returns the dead letters of a queue from a [topic that was chosen](QueueBuilder::dead_letter_topic). Several queues may share such a
+    /// topic; each gets only its own letters.
     ///
     /// # Errors
-    /// As [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.
+    /// As for [`QueueBuilder::build`]: [`UnknownTopic`](crate::Error::UnknownTopic) while nothing was given up yet.
     pub fn dead_letters_in(&self, letters: &str, topic: &str, group: &str) -> Result<DeadLetters> {
         DeadLetters::in_topic(Arc::clone(&self.inner.queues), letters, (topic, group))
     }

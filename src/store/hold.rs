@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::store::store::Store;
 use crate::upkeep::MaintenanceHold;
 
-/// Holds the maintenance of a store until it is dropped: [`Store::hold_maintenance`].
+/// A guard that holds the maintenance of a store until it is dropped. Made by [`Store::hold_maintenance`].
 #[must_use = "maintenance goes on when it is dropped"]
 pub struct MaintenanceGuard {
     /// Held for its drop.
@@ -20,16 +20,16 @@ impl fmt::Debug for MaintenanceGuard {
 }
 
 impl Store {
-    /// Holds maintenance for as long as what is returned lives: somebody else copies the files, or measures. Meanwhile there is no
-    /// retention, no compaction, no segment ends for its age, and no file of a segment is removed or gets another name.
-    /// Appends go on, and with them syncs and segments that end because they are full; so does the deletion of topics.
+    /// Holds maintenance while the returned guard lives, so that somebody else can copy the files, or measure. Meanwhile there is no
+    /// retention and no compaction, no segment ends because of its age, and no file of a segment is removed or renamed.
+    /// Appends continue, and so do syncs, segments that end because they are full, and the deletion of topics.
     /// [`apply_retention`](Self::apply_retention), [`Topic::compact`](crate::Topic::compact),
     /// [`Topic::erase`](crate::Topic::erase) and [`Partition::delete_records`](crate::Partition::delete_records) return
-    /// [`Held`](crate::Error::Held). A compaction that is under way ends at its next step, and is begun again later. What fell due
+    /// [`Held`](crate::Error::Held). A compaction that is under way ends at its next step, and is started again later. What became due
     /// is done as soon as the last guard is dropped. Closing the store ends every hold.
     ///
-    /// The call waits for writes that are under way, not for a compaction. What a life before has left to do to files of segments, as after a
-    /// crash, is done first.
+    /// The call waits for writes that are under way, but not for a compaction. If an earlier open of the store has left work on files of
+    /// segments, as after a crash, that is done first.
     ///
     /// ```
     /// # use annals::{Error, Record, Store, TopicConfig};
@@ -45,7 +45,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`StoreClosed`](crate::Error::StoreClosed); what keeps that from being done, as a full disk. Then nothing is held.
+    /// [`StoreClosed`](crate::Error::StoreClosed); whatever prevents that work, such as a full disk. Then nothing is held.
     pub fn hold_maintenance(&self) -> Result<MaintenanceGuard> {
         let _work = self.work()?;
         Ok(MaintenanceGuard { _hold: self.shared_topics().hold_maintenance()? })

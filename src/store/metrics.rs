@@ -35,15 +35,15 @@ struct Sent {
 }
 
 impl Store {
-    /// Hands all figures to the recorder that the program has installed for the crate [`metrics`](https://docs.rs/metrics). The names
-    /// are in [docs/figures.md](https://docs.rs/crate/annals/latest/source/docs/figures.md), after OpenTelemetry's conventions for
+    /// Reports all figures to the recorder that the program has installed for the crate [`metrics`](https://docs.rs/metrics). Their names
+    /// are in [docs/figures.md](https://docs.rs/crate/annals/latest/source/docs/figures.md) and follow OpenTelemetry's conventions for
     /// messaging. Needs the feature `metrics`.
     ///
     /// Call it as often as figures are wanted, and from one thread at a time: before each scrape, or every ten seconds. It takes as long as
-    /// [`stats`](Self::stats), and hands out what is new of the latencies, class by class.
+    /// [`stats`](Self::stats), and reports the new latencies class by class.
     ///
     /// # Errors
-    /// As [`stats`](Self::stats).
+    /// As for [`stats`](Self::stats).
     pub fn report_metrics(&self) -> Result<()> {
         let mut reported = self.reported().lock();
         let stats = self.stats()?;

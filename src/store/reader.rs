@@ -20,12 +20,12 @@ use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
 use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
 
-/// A store that this process only reads, but for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer. [`Store::open_read_only`](crate::Store::open_read_only) makes one of a store that nobody
-/// writes, [`attach`](Self::attach) one of a store that another process writes. Cheap to clone; used from many threads at once.
+/// A store that this process only reads, except for what its [groups](Self::consumer) and [queues](Self::queue) commit and answer. [`Store::open_read_only`](crate::Store::open_read_only)
+/// opens a store that nobody writes to, [`attach`](Self::attach) a store that another process writes to. Cheap to clone, and usable from many threads at once.
 ///
-/// Opened read-only, nothing is written, neither a byte nor a name: it works on media that cannot be written to. What an open for writing would set
-/// right is judged in memory: a torn tail, transactions without an end, committed offsets above the end of their partition. As
-/// long as one of the clones lives no process can write to the store; topics, partitions and readers do not keep it open.
+/// With a read-only open nothing is written, neither a byte nor a name, so it works on read-only media. What an open for writing would
+/// repair is worked out in memory: a torn tail, transactions without an end, committed offsets above the end of their partition. As
+/// long as one of the clones lives, no process can write to the store; topics, partitions and readers do not keep it open.
 ///
 /// ```
 /// use annals::{Record, Store, TopicConfig};
@@ -105,13 +105,13 @@ impl StoreReader {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Looks at the store in a directory while another process has it open and writes to it, or between two of its lives. Any number
-    /// of processes may do so at a time; none is in the owner's way, however it ends.
+    /// Attaches to the store in a directory while another process has it open and writes to it, or between two such opens. Any number
+    /// of processes may do so at a time; none hinders the owner, however it ends.
     ///
-    /// It survives whatever becomes of the files: retention, compaction, deletion of topics, recovery, and the owner's death; when
-    /// a process opens the store again, reading goes on. What is shown, and how, is in `docs/processes.md`.
+    /// It survives whatever happens to the files: retention, compaction, deletion of topics, recovery, and the owner's death. When
+    /// a process opens the store again, reading continues. `docs/processes.md` says what is shown, and how.
     ///
-    /// Linux alone, on ext4, xfs and tmpfs, by the user who owns the files.
+    /// Only on Linux, on ext4, xfs and tmpfs, and only for the user who owns the files.
     ///
     /// ```
     /// use annals::{Record, Store, StoreReader, TopicConfig};
@@ -128,11 +128,11 @@ impl StoreReader {
     /// ```
     ///
     /// # Errors
-    /// [`Backup`](Error::Backup) where a backup or a restore was cut off, and of a backup: no owner can open it, so it is final. [`Io`](Error::Io) with `NotFound` of
-    /// `annals.live` when no owner that shows itself has opened a store here, or not yet: attach again later; with `TimedOut` when one has
-    /// begun to open it for the first time and is not done in 10 seconds; [`StoreInUse`](Error::StoreInUse) when its owner shows
-    /// nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers), or no room for the page); [`InvalidArgument`](Error::InvalidArgument) where
-    /// processes cannot share memory.
+    /// [`Backup`](Error::Backup) where a backup or a restore was cut off, and for a backup: no owner can open it, so it is final.
+    /// [`Io`](Error::Io) with `NotFound` for `annals.live` when no owner that shows itself has opened a store here, or not yet: attach again
+    /// later; with `TimedOut` when one has begun to open it for the first time and is not done in 10 seconds;
+    /// [`StoreInUse`](Error::StoreInUse) when its owner shows nothing of it ([`without_live_readers`](StoreBuilder::without_live_readers), or
+    /// no room for the page); [`InvalidArgument`](Error::InvalidArgument) where processes cannot share memory.
     pub fn attach(path: impl AsRef<Path>) -> Result<Self> {
         StoreBuilder::new(path.as_ref()).attach()
     }
@@ -160,7 +160,7 @@ impl StoreReader {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The process that has the store open and shows it; `None` when there is none, and for a store that was opened read-only.
+    /// Returns the id of the process that has the store open and shows it; `None` when there is none, and for a store that was opened read-only.
     pub fn owner(&self) -> Option<u32> {
         self.inner.topics.check_process().ok()?;
         let guest = self.inner.guest.as_ref()?;
@@ -170,51 +170,51 @@ impl StoreReader {
         }
     }
 
-    /// Its directory, as an absolute path.
+    /// Returns the store's directory as an absolute path.
     pub fn path(&self) -> &Path {
         self.inner.root.path()
     }
 
-    /// The store's [id](crate::Store::id).
+    /// Returns the store's [id](crate::Store::id).
     pub fn id(&self) -> u128 {
         self.inner.topics.store_id()
     }
 
-    /// What opening found, as [`Store::recovery`](crate::Store::recovery) tells it; nothing of it was set right.
+    /// Returns what opening found, as [`Store::recovery`](crate::Store::recovery) does; nothing of it was repaired.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
 
-    /// Committed offsets that lie above the end of their partition after a crash: they are taken for that end here, and an open
+    /// Returns the committed offsets that lie above the end of their partition after a crash. They are taken as that end here, and an open
     /// for writing sets them back.
     pub fn offset_resets(&self) -> &[OffsetReset] {
         self.inner.groups.offset_resets()
     }
 
-    /// All topics in the order of their names, the store's own among them.
+    /// Returns all topics in the order of their names, including the store's own.
     pub fn topics(&self) -> Vec<TopicView> {
         self.inner.topics.all().into_iter().map(TopicView::new).collect()
     }
 
-    /// The topic of that name.
+    /// Returns the topic of that name.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic). What is wrong with a topic that could not be opened.
+    /// [`UnknownTopic`](Error::UnknownTopic), or what is wrong with a topic that could not be opened.
     pub fn topic(&self, name: &str) -> Result<TopicView> {
         self.inner.topics.get(name).map(TopicView::new)
     }
 
-    /// The names of all groups that have committed offsets.
+    /// Returns the names of all groups that have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
     }
 
-    /// What a group has committed.
+    /// Returns what a group has committed.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
 
-    /// How far a group is in each partition that it has committed for, and how much lies before it.
+    /// Returns how far a group has read each partition that it has committed for, and how much is still ahead of it.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -235,9 +235,9 @@ impl StoreReader {
         group_stats(&self.inner.groups, group.to_owned())
     }
 
-    /// A consumer with other settings than the defaults: of partitions that it [assigns](Consumer::assign) itself, or with [`group`](ConsumerBuilder::group) of
-    /// those of a group, to whose topics it [subscribes](Consumer::subscribe), as [`consumer`](Self::consumer). [`poll`](Consumer::poll) waits for what the owner
-    /// writes without looking again and again: the owner wakes it.
+    /// Returns a builder for a consumer with other settings: one that [assigns](Consumer::assign) itself partitions, or, with
+    /// [`group`](ConsumerBuilder::group), one that [subscribes](Consumer::subscribe) to topics as a member of a group, as from
+    /// [`consumer`](Self::consumer). [`poll`](Consumer::poll) waits for what the owner writes without polling the files: the owner wakes it.
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -258,10 +258,10 @@ impl StoreReader {
         ConsumerBuilder::new(Arc::clone(&self.inner.topics), Arc::clone(&self.inner.groups))
     }
 
-    /// A consumer of that group. The members of a group are all in one process at a time; its commits reach the owner, also one that comes
-    /// later, and hold from the moment they return. At [`Disk`](crate::Durability::Disk) they are durable themselves, and wait for no transaction that the owner has
-    /// committed at [`Os`](crate::Durability::Os): a power cut may take back what was read, and leave the commit
-    /// ([`commit_durability`](ConsumerBuilder::commit_durability)).
+    /// Returns a consumer of that group. The members of a group are all in one process at a time. Its commits reach the owner, also one that
+    /// opens the store later, and hold from the moment they return. At [`Disk`](crate::Durability::Disk) they are durable themselves, but do
+    /// not wait for transactions that the owner has committed at [`Os`](crate::Durability::Os): a power cut may take back what was read, and
+    /// leave the commit ([`commit_durability`](ConsumerBuilder::commit_durability)).
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -286,23 +286,24 @@ impl StoreReader {
         self.consumer_builder().group(group).build()
     }
 
-    /// A worker of a queue, with the default settings: [`queue_builder`](Self::queue_builder).
+    /// Returns a worker of a queue, with the default settings: see [`queue_builder`](Self::queue_builder).
     ///
     /// # Errors
-    /// As of a builder's [`build`](QueueBuilder::build).
+    /// As for [`build`](QueueBuilder::build) of the builder.
     pub fn queue(&self, topic: &str, group: &str) -> Result<Worker> {
         self.queue_builder(topic, group).build()
     }
 
-    /// A worker of a queue in this process, whether the owner of the store lives or not. The workers of a queue are all in one process at a
-    /// time: [`GroupInUse`](Error::GroupInUse) while another has workers of it, or messages that they have taken. Counts and answers survive what they
-    /// survive at home, and reach the owner, also one that comes later. A dead letter is the owner's to write: it is there once that has taken over
-    /// what was done here, and until then the message is with nobody. `docs/processes.md` says what is promised.
+    /// Returns a builder for a worker of a queue in this process, whether the owner of the store is running or not. The workers of a queue
+    /// are all in one process at a time: [`GroupInUse`](Error::GroupInUse) while another process has workers of it, or messages that they
+    /// have taken. Counts and answers are as durable here as in the owner, and reach the owner, also one that opens the store later. Only the
+    /// owner writes dead letters: a letter is there once the owner has taken over what was done here, and until then nobody has the message.
+    /// `docs/processes.md` says what is promised.
     ///
-    /// [`Transaction::ack`](crate::Transaction::ack) refuses messages that were taken here, as [`Worker::next`] and
-    /// [`poll_take`](Worker::poll_take) do to take some and [`build`](QueueBuilder::build) with
+    /// [`Transaction::ack`](crate::Transaction::ack) refuses messages that were taken here; [`Worker::next`] and
+    /// [`poll_take`](Worker::poll_take) refuse to take any, and so does [`build`](QueueBuilder::build) with
     /// [`count_in_memory`](QueueBuilder::count_in_memory), all with [`InvalidArgument`](Error::InvalidArgument). For a store that was opened read-only
-    /// `build` is refused with [`InvalidConfig`](Error::InvalidConfig).
+    /// `build` fails with [`InvalidConfig`](Error::InvalidConfig).
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -325,11 +326,11 @@ impl StoreReader {
         QueueBuilder::new(Arc::clone(&self.inner.queues), topic, group)
     }
 
-    /// Figures of all topics, groups and queues. The first call reads all that is written of queues' states, up to some segments of 16 MiB, and all
-    /// dead letters; later ones what has come since.
+    /// Returns figures of all topics, groups and queues. The first call reads everything that is written of queues' states, up to some
+    /// segments of 16 MiB, and all dead letters; later calls read what was added since.
     ///
     /// # Errors
-    /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of the states.
+    /// As for [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) for the states.
     pub fn stats(&self) -> Result<ReaderStats> {
         self.inner.topics.check_process()?;
         let topics = self.inner.topics.all();
@@ -339,9 +340,9 @@ impl StoreReader {
         Ok(ReaderStats { topics, groups, queues: self.inner.seen_queues.stats()? })
     }
 
-    /// The transactions of which some is written and whose ends are not, by producer: those under way in the process that writes, or those that
-    /// the last one has left. One that is still in memory is not among them. Where there are any it reads the headers of the batches behind the first of them,
-    /// and all of `__transaction_state`.
+    /// Returns the transactions of which some is written and whose ends are not, by producer: those under way in the process that writes, or
+    /// those that the last one has left. A transaction that is still in memory is not among them. If there are any, it reads the headers of
+    /// the batches after the first of them, and all of `__transaction_state`.
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -359,7 +360,7 @@ impl StoreReader {
     /// ```
     ///
     /// # Errors
-    /// As [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) of what it has to read.
+    /// As for [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) for what it has to read.
     pub fn open_transactions(&self) -> Result<Vec<ReaderTransactionStats>> {
         self.inner.topics.check_process()?;
         seen_transactions(&self.inner.topics, self.inner.clock.now())

@@ -10,7 +10,7 @@ use crate::topic::TopicStats;
 use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
 
-/// A store's figures, gathered one partition after the other.
+/// A store's figures, collected one partition after the other.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -37,22 +37,22 @@ pub struct StoreStats {
     pub groups: Vec<GroupStats>,
     /// Queues, by topic and group.
     pub queues: Vec<QueueStats>,
-    /// Transactions of which some is written and nothing is decided: those with a name in the order of their names, then the others.
+    /// Transactions that have written something and are not decided: those with a name in the order of their names, then the others.
     pub open_transactions: Vec<TransactionStats>,
-    /// What has happened since the store was opened, as numbers that only rise.
+    /// Counts of what has happened since the store was opened; they only rise.
     pub counters: Counters,
-    /// How long it took.
+    /// How long operations took.
     pub latencies: Latencies,
     /// Partitions at which maintenance failed when it last tried, and at which part of it.
     pub maintenance_failures: Vec<MaintenanceFailure>,
-    /// How often something of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),
-    /// or a clock or file system that it put in. The rest of maintenance continues.
+    /// How often code of the program panicked that maintenance had called: [`on_maintenance_failure`](crate::StoreBuilder::on_maintenance_failure),
+    /// or a clock or file system that the program supplied. The rest of maintenance continues.
     pub callback_panics: u64,
-    /// The last of these, a [`Panicked`](Error::Panicked).
+    /// The last of these panics, as [`Panicked`](Error::Panicked).
     pub last_panic: Option<Error>,
 }
 
-/// What a [`StoreReader`](crate::StoreReader) sees of a store, gathered one partition after the other.
+/// What a [`StoreReader`](crate::StoreReader) sees of a store, collected one partition after the other.
 ///
 /// ```
 /// # use annals::{Store, TopicConfig};
@@ -69,7 +69,7 @@ pub struct ReaderStats {
     pub topics: Vec<TopicStats>,
     /// All groups that have committed offsets, in the order of their names.
     pub groups: Vec<GroupStats>,
-    /// Queues, by topic and group, as far as they are written.
+    /// Queues, by topic and group, as far as their state is written.
     pub queues: Vec<ReaderQueueStats>,
 }
 
@@ -87,19 +87,20 @@ pub struct GroupStats {
     pub group: String,
     /// The ids of its members.
     pub members: Vec<String>,
-    /// The partitions that its members read or that it has committed for, in order.
+    /// The partitions that its members read or that it has committed offsets for, in order.
     pub partitions: Vec<GroupLag>,
 }
 
 impl GroupStats {
-    /// Offsets that it has not committed, up to the ends of those partitions. The end of a transaction has an offset too, and so do records that
-    /// are aborted or were compacted away: a group that has done all there is to read may show a few until it is polled and commits again.
+    /// Returns the number of offsets that it has not committed, up to the ends of those partitions. The end of a transaction has an offset
+    /// too, and so do records that are aborted or were compacted away: a group that has read everything may show a few until it polls and
+    /// commits again.
     pub fn lag(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.lag).sum()
     }
 }
 
-/// How far a group is in one partition.
+/// How far a group has read one partition.
 ///
 /// ```
 /// fn has_read_all(partition: &annals::stats::GroupLag) -> bool {
@@ -113,12 +114,12 @@ pub struct GroupLag {
     pub topic_partition: TopicPartition,
     /// The id of the member that reads it.
     pub member: Option<String>,
-    /// The next offset it will read after a restart; `None` when it has committed nothing.
+    /// The next offset that the group will read after a restart; `None` when it has committed nothing.
     pub committed: Option<Offset>,
     /// The partition's end.
     pub end: Offset,
-    /// The offsets between what it has committed, or the partition's start where that is above it or nothing was
-    /// committed, and the end: ends of transactions count, and what is not there to be read.
+    /// The number of offsets from what the group has committed, or from the partition's start where that is above it or nothing was
+    /// committed, to the end. Ends of transactions count, and so do offsets that hold no record to read.
     pub lag: u64,
 }
 
@@ -147,10 +148,10 @@ fn stats_of(name: String, progress: GroupProgress) -> GroupStats {
 }
 
 /// A partition at which a part of maintenance fails: retention, freeing what deletions have left, or compaction. The other parts, and the
-/// other partitions, are done all the same; where two parts fail there are two of these.
+/// other partitions, are processed all the same; if two parts fail, there are two of these.
 ///
-/// At the partitions in which commits of groups and states of queues are stored (`__consumer_offsets`, `__share_group_state`) it may be that what other processes have
-/// committed and answered could not be taken over: it waits where it is, and holds.
+/// At the partitions that store commits of groups and states of queues (`__consumer_offsets`, `__share_group_state`), the failure may be that
+/// what other processes have committed and answered could not be taken over: it waits where it is, and still holds.
 ///
 /// ```
 /// fn is_hopeless(failure: &annals::stats::MaintenanceFailure) -> bool {
@@ -164,8 +165,8 @@ pub struct MaintenanceFailure {
     pub topic_partition: TopicPartition,
     /// The last failure.
     pub error: Error,
-    /// How often that part failed in a row. Each time the next try of a compaction, or of writing a segment anew without what was deleted, waits twice as
-    /// long, up to an hour; what else frees space is tried in every round.
+    /// How often that part failed in a row. Each time, the next attempt at a compaction, or at rewriting a segment without what was deleted,
+    /// waits twice as long, up to an hour; everything else that frees space is tried in every round.
     pub failures: u32,
 }
 

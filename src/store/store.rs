@@ -31,9 +31,9 @@ use crate::transaction::Transactions;
 use crate::types::TopicPartition;
 use crate::upkeep::Agenda;
 
-/// A directory of topics that this process owns. Cheap to clone; used from many threads at once.
+/// A directory of topics that this process owns. Cheap to clone, and usable from many threads at once.
 ///
-/// The store is open as long as one of its clones lives, or until [`close`](Self::close). Producers, consumers, topics and
+/// The store stays open while one of its clones lives, or until [`close`](Self::close). Producers, consumers, topics and
 /// partitions do not keep it open: afterwards their calls fail with [`StoreClosed`](crate::Error::StoreClosed).
 ///
 /// ```
@@ -76,47 +76,47 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in a directory, which is made if there is none: takes its lock, and finds the end of every partition.
+    /// Opens the store in a directory, which is created if there is none: takes its lock, and finds the end of every partition.
     ///
     /// After a clean close no record data is read. After a crash each partition's last segment is scanned; what the crash
-    /// left is reported by [`recovery`](Self::recovery), and set right by the first append.
+    /// left is reported by [`recovery`](Self::recovery), and repaired by the first append.
     ///
     /// # Errors
-    /// [`StoreLocked`](crate::Error::StoreLocked); [`Corrupt`](crate::Error::Corrupt), [`UnsupportedFormat`](crate::Error::UnsupportedFormat),
-    /// [`Io`](crate::Error::Io) where it is the list of topics, the committed offsets, decisions about open transactions or the locks of
-    /// other processes (`annals.live`) that cannot be read. After any of them no
-    /// partition has changed, but index files may have been made again. [`InvalidArgument`](crate::Error::InvalidArgument) for an
-    /// empty path and for a link to nothing. A topic that cannot be opened is no error here:
-    /// [`recovery`](Self::recovery) names it, and the calls on it return what is wrong. Nor are committed offsets that are damaged:
+    /// [`StoreLocked`](crate::Error::StoreLocked). [`Corrupt`](crate::Error::Corrupt), [`UnsupportedFormat`](crate::Error::UnsupportedFormat),
+    /// [`Io`](crate::Error::Io) where the list of topics, the committed offsets, decisions about open transactions or the locks of
+    /// other processes (`annals.live`) cannot be read. After any of these errors no
+    /// partition has changed, but index files may have been rebuilt. [`InvalidArgument`](crate::Error::InvalidArgument) for an
+    /// empty path and for a dangling link. A topic that cannot be opened is not an error here:
+    /// [`recovery`](Self::recovery) names it, and calls on it return what is wrong. Nor are damaged committed offsets:
     /// [`consumer`](Self::consumer) and whatever else needs a group returns that error until a repair.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::builder(path).open()
     }
 
-    /// Opens a store with other settings.
+    /// Returns a builder that opens a store with other settings.
     pub fn builder(path: impl AsRef<Path>) -> StoreBuilder {
         StoreBuilder::new(path.as_ref())
     }
 
-    /// Opens the store in a directory to read it alone: any number of processes may do so at a time, and nothing is written, not
-    /// even a name. It works on media that cannot be written to, and for users who may not write. While one of them has it open
+    /// Opens the store in a directory read-only. Any number of processes may do so at a time, and nothing is written, not
+    /// even a name. It works on read-only media, and for users who may not write. While one process has it open this way,
     /// no process can write to the store, where the file system has locks; where it has none, nobody may write meanwhile.
     ///
-    /// What it costs, and what it finds, is as with [`open`](Self::open); what that one would set right is judged in memory.
+    /// The cost, and what is found, are as with [`open`](Self::open); what `open` would repair is worked out in memory.
     ///
     /// # Errors
-    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to it. [`Backup`](crate::Error::Backup) where a backup or a
-    /// restore was cut off; one that is whole can be read. [`Io`](crate::Error::Io) also when there is no store in the
-    /// directory; otherwise as [`open`](Self::open).
+    /// [`StoreInUse`](crate::Error::StoreInUse) when a process writes to the store. [`Backup`](crate::Error::Backup) where a backup or a
+    /// restore was cut off; a complete one can be read. [`Io`](crate::Error::Io) also when there is no store in the
+    /// directory; otherwise as for [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<StoreReader> {
         Self::builder(path).open_read_only()
     }
 
-    /// Checks every batch of every partition of the store in a directory, which is not open anywhere, and lists what is not
-    /// as it was written. Changes nothing but the lock file, and not that either where nothing can be written, as on read-only media.
+    /// Checks every batch of every partition of the store in a directory, which must not be open anywhere, and lists what is not
+    /// as it was written. It changes nothing but the lock file, and not even that where nothing can be written, as on read-only media.
     ///
     /// # Errors
-    /// [`StoreLocked`](crate::Error::StoreLocked), [`Io`](crate::Error::Io). Damage is no error here: it is what is looked for.
+    /// [`StoreLocked`](crate::Error::StoreLocked), [`Io`](crate::Error::Io). Damage is not an error here: it is what is looked for.
     pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         Self::builder(path).verify(|_| ControlFlow::Continue(()))
     }
@@ -190,13 +190,13 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Its directory, as an absolute path: that of the moment when it was opened, whatever became of the program's working
-    /// directory since.
+    /// Returns the store's directory as an absolute path, as it was when the store was opened, whatever the program's working
+    /// directory is now.
     pub fn path(&self) -> &Path {
         self.inner.root.path()
     }
 
-    /// A random number made when the store was: another store has another, also one that was
+    /// Returns a random number made when the store was created. Every store has a different one, also one that was
     /// [restored](crate::backup::Backup::restore) from a backup under a new identity.
     ///
     /// ```
@@ -212,23 +212,23 @@ impl Store {
         self.inner.topics.store_id()
     }
 
-    /// Writes and syncs everything, notes that the close was clean, and gives the directory back once nothing of the store
+    /// Writes and syncs everything, records that the close was clean, and gives the directory back once nothing of the store
     /// is at work in it any more. Later calls on any handle that read, send, commit, seek, wait or change something fail with
-    /// [`StoreClosed`](crate::Error::StoreClosed); records that were fetched stay readable. What is answered from memory and is no
-    /// [`Result`] is answered as of the close: names, settings, lists, offsets, what was committed; so is
-    /// [`Topic::partition`](crate::Topic::partition). Giving up what is given up already is no error:
-    /// [`Transaction::abort`](crate::Transaction::abort), [`Consumer::close`](crate::Consumer::close) with nothing to commit. A second call waits for the first and returns what it returns. Dropping the last clone does
-    /// the same and cannot report failures.
+    /// [`StoreClosed`](crate::Error::StoreClosed); records that were fetched stay readable. Calls that answer from memory and do not return a
+    /// [`Result`] answer as of the close: names, settings, lists, offsets, committed offsets; so does
+    /// [`Topic::partition`](crate::Topic::partition). Giving up what is already given up is not an error:
+    /// [`Transaction::abort`](crate::Transaction::abort), [`Consumer::close`](crate::Consumer::close) with nothing to commit. A second call
+    /// waits for the first and returns the same result. Dropping the last clone does the same but cannot report failures.
     ///
     /// It waits for calls that are at work in the store, for a round of maintenance, and for a callback that runs in it. It may be called from
     /// [`on_maintenance_failure`](StoreBuilder::on_maintenance_failure) or [`on_event`](StoreBuilder::on_event): all partitions are closed when it
-    /// returns, and the directory is given back when the work ends from which the callback was called. A callback that waits for another
+    /// returns, and the directory is given back when the work that called the callback ends. A callback that waits for another
     /// thread which closes the store waits for ever.
     ///
-    /// What was mapped stays mapped, `annals.live` among it, and that file open, until the last handle is dropped, of topics and consumers too: drop them before the file system is unmounted.
-    ///
+    /// Mapped files stay mapped, `annals.live` among them, and that file stays open, until the last handle is dropped, including those of
+    /// topics and consumers: drop them before the file system is unmounted.
     /// # Errors
-    /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is.
+    /// The first failure of any partition; the others are closed all the same. What was acknowledged as durable is durable.
     /// [`Forked`](crate::Error::Forked) in a child process: nothing is closed.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
@@ -267,53 +267,56 @@ impl Store {
         self.inner.life.work()
     }
 
-    /// What opening each partition found; the topics that could not be opened, whose calls return that error; the directories
+    /// Returns what opening each partition found; the topics that could not be opened, whose calls return that error; and the directories
     /// that the list of topics does not name and that were left as they are, because they were not deleted.
     pub fn recovery(&self) -> &[RecoveryReport] {
         &self.inner.recovery
     }
 
-    /// Committed offsets that lay above the end of their partition after a crash and were set back to it.
+    /// Returns the committed offsets that lay above the end of their partition after a crash and were set back to it.
     pub fn offset_resets(&self) -> &[OffsetReset] {
         self.inner.groups.offset_resets()
     }
 
-    /// The names of all groups that have members or have committed offsets.
+    /// Returns the names of all groups that have members or committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.names()
     }
 
-    /// What a group has committed, after a commit of offsets that is under way, with its sync; nothing while the committed offsets cannot be read, which [`recovery`](Self::recovery) tells.
+    /// Returns what a group has committed, after any commit of offsets that is under way, with its sync; nothing while the committed offsets
+    /// cannot be read, which [`recovery`](Self::recovery) reports.
     pub fn committed(&self, group: &str) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.inner.groups.committed_of(group)
     }
 
-    /// Forgets what a group has committed, and its queues.
+    /// Deletes what a group has committed, and its queues.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Error::InvalidArgument) while it has members or workers, [`GroupInUse`](crate::Error::GroupInUse), and where
-    /// the committed offsets cannot be read, [`InvalidName`](crate::Error::InvalidName) for a group of the store's own: nothing is forgotten. [`Io`](crate::Error::Io),
-    /// [`Poisoned`](crate::Error::Poisoned): some of it may be, in this life and after it; call again, until it returns without an error.
+    /// the committed offsets cannot be read, [`InvalidName`](crate::Error::InvalidName) for a group of the store's own: nothing is deleted.
+    /// [`Io`](crate::Error::Io), [`Poisoned`](crate::Error::Poisoned): some of it may be deleted, now and after a reopen; call again, until
+    /// it returns without an error.
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_group(group)?;
         self.inner.groups.delete(group, || self.inner.queues.delete(group))
     }
 
-    /// Removes from every partition what its topic does not keep: by time, by size, by number of records, and what every
-    /// group has read of a topic that is to lose it. Segments that are too old without a new append are sealed first.
-    /// Tells of the partitions that lost something. The store does the same by itself every
+    /// Removes from every partition what its topic does not keep: by time, by size, by number of records, and, where the topic
+    /// drops consumed records, what every group has read. Segments that are too old and get no new append are sealed first.
+    /// Reports the partitions that lost something. The store does the same by itself every
     /// [`retention_check_interval`](StoreBuilder::retention_check_interval).
     ///
     /// # Errors
-    /// The first failure of any partition; the others are done all the same.
+    /// The first failure of any partition; the others are processed all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
         let _work = self.work()?;
         self.inner.care.apply_retention()
     }
 
-    /// Figures of all topics, groups and open transactions, and the partitions at which maintenance fails. May wait for a write, or the sync of
-    /// a commit of offsets, that is under way, and 5 seconds, once, for a stopped process that works on queues; for nobody who waits for room.
+    /// Returns figures of all topics, groups and open transactions, and the partitions at which maintenance fails. It may wait for a write,
+    /// or the sync of a commit of offsets, that is under way, and once, for 5 seconds, for a stopped process that works on queues; but not
+    /// for anyone who waits for room.
     ///
     /// # Errors
     /// [`StoreClosed`](crate::Error::StoreClosed).
@@ -323,7 +326,8 @@ impl Store {
     }
 
     /// Does the store's own work on this thread: writes batches whose linger is over, syncs in the background, aborts transactions whose time is over
-    /// and writes the ends of those that were decided, both a second after they were written or decided at the earliest, and looks at every partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
+    /// and writes the ends of those that were decided, both no sooner than a second after they were written or decided, and checks every
+    /// partition for what retention and compaction would take. Only needed after [`maintain_by_hand`](StoreBuilder::maintain_by_hand).
     ///
     /// # Errors
     /// The first failure; everything else that was due is done all the same.

@@ -10,10 +10,11 @@ impl Store {
     ///
     /// # Errors
     /// [`TopicExists`](Error::TopicExists), also for a name that differs only in `.` and `_`;
-    /// [`InvalidName`](Error::InvalidName): 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
+    /// [`InvalidName`](Error::InvalidName) unless it is 1 to 249 of `[A-Za-z0-9._-]`, not `.` or `..`;
     /// [`InvalidConfig`](Error::InvalidConfig), [`Io`](Error::Io). [`Corrupt`](Error::Corrupt) where there are records under that name that the
-    /// list of topics does not name and that nobody deleted, as [`recovery`](Self::recovery) tells. Nothing was created. [`Poisoned`](Error::Poisoned) of the list of topics,
-    /// which could not be synced: whether it was shows when the store is opened again.
+    /// list of topics does not name and that nobody deleted, as [`recovery`](Self::recovery) reports. After these errors nothing was created.
+    /// [`Poisoned`](Error::Poisoned) of the list of topics, which could not be synced: the next open of the store shows whether the topic was
+    /// created.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -23,10 +24,10 @@ impl Store {
         Ok(topic)
     }
 
-    /// Creates topics, all of them or none. The list of topics is written once: a thousand cost little more than one.
+    /// Creates several topics, all of them or none. The list of topics is written once: a thousand topics cost little more than one.
     ///
     /// # Errors
-    /// As [`create_topic`](Self::create_topic). Nothing was created.
+    /// As for [`create_topic`](Self::create_topic). Nothing was created.
     ///
     /// ```
     /// # use annals::{Store, TopicConfig};
@@ -52,26 +53,27 @@ impl Store {
     }
 
     /// Makes a topic of logs that were written elsewhere: partitions of a Kafka broker, copies of partitions of annals, backups.
-    /// `directories` has one for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
-    /// wrote it; offsets may be missing. Appends go on after the last one. [`LogSource`](crate::LogSource) says where a
+    /// `directories` has one directory for each partition, in order. Every batch stays as it is, byte for byte, at its offset, whatever
+    /// wrote it; offsets may be missing. Appends continue after the last one. [`LogSource`](crate::LogSource) says where a
     /// partition is to start, and whether files may be linked instead of copied.
     ///
-    /// All of it is read and checked before anything is written. When the call returns, the topic and its records are durable;
-    /// after an error or a crash there is nothing of it. The directories stay as they are, and nobody may write to
-    /// them meanwhile: a store that they are in does not open. No other topic can be created, changed or deleted while files are copied, and a close waits.
+    /// Everything is read and checked before anything is written. When the call returns, the topic and its records are durable;
+    /// after an error or a crash nothing of it is there. The directories stay as they are, and nobody may write to
+    /// them meanwhile: a store that contains them cannot be opened. No other topic can be created, changed or deleted while files are copied,
+    /// and a close waits.
     ///
-    /// A transaction that has no end in the files is aborted, durably, before anybody reads: who could decide about it is elsewhere.
-    /// [`AdoptedPartition::aborted`](crate::AdoptedPartition::aborted) counts them. One that was committed counts among these where its
-    /// end was not written yet: close the store, or stop the broker in order, before its files are taken.
+    /// A transaction without an end in the files is aborted, durably, before anybody reads: whoever could decide it is elsewhere.
+    /// [`AdoptedPartition::aborted`](crate::AdoptedPartition::aborted) counts them. A committed transaction whose end was not written yet
+    /// counts among these: close the store, or stop the broker cleanly, before you take its files.
     ///
-    /// A topic's settings hold for what was adopted, too: with `retention.ms` old records go soon. What groups have committed
-    /// elsewhere does not come along: [`commit_offsets`](crate::Consumer::commit_offsets) sets it.
+    /// The topic's settings apply to the adopted records, too: with `retention.ms` old records go soon. Offsets that groups have committed
+    /// elsewhere are not adopted: set them with [`commit_offsets`](crate::Consumer::commit_offsets).
     ///
     /// # Errors
     /// [`CannotAdopt`](Error::CannotAdopt) with file, position and what to do: damage, offsets that go back or overlap, a
-    /// format before Kafka 0.11, no `.log`, a directory in this store, or in another that is open, also where it is a link there. [`BatchTooLarge`](Error::BatchTooLarge),
-    /// [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than there are directories;
-    /// otherwise as [`create_topic`](Self::create_topic).
+    /// format before Kafka 0.11, no `.log`, a directory in this store, or in another that is open, also through a link.
+    /// [`BatchTooLarge`](Error::BatchTooLarge), [`InvalidConfig`](Error::InvalidConfig) when `config` has another number of partitions than
+    /// there are directories; otherwise as for [`create_topic`](Self::create_topic).
     pub fn adopt_topic<S: Into<LogSource>>(
         &self,
         name: &str,
@@ -87,8 +89,8 @@ impl Store {
         Ok(adopted)
     }
 
-    /// The topic of that name. Those that the store keeps for itself can be read like any other, once there is something in
-    /// them, and are written by the store alone.
+    /// Returns the topic of that name. Topics that the store keeps for itself can be read like any other, once there is something in
+    /// them, but only the store writes to them.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic).
@@ -97,11 +99,11 @@ impl Store {
         self.inner.topics.get(name)
     }
 
-    /// The topic of that name, created if there is none.
+    /// Returns the topic of that name, and creates it if there is none.
     ///
     /// # Errors
-    /// [`TopicMismatch`](Error::TopicMismatch) when it exists and anything that `config` sets is another there:
-    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as
+    /// [`TopicMismatch`](Error::TopicMismatch) when the topic exists and differs in anything that `config` sets:
+    /// [`alter_topic`](Self::alter_topic) or [`add_partitions`](Self::add_partitions) change it. Otherwise as for
     /// [`create_topic`](Self::create_topic).
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
@@ -112,18 +114,18 @@ impl Store {
         Ok(topic)
     }
 
-    /// All topics in the order of their names, the store's own among them.
+    /// Returns all topics in the order of their names, including the store's own.
     pub fn topics(&self) -> Vec<Topic> {
         self.inner.topics.all()
     }
 
-    /// Adds partitions to a topic, so that there are `count`. Equal keys go elsewhere from then on. Consumers that are members
-    /// of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
+    /// Adds partitions to a topic, so that there are `count`. From then on equal keys may go to other partitions than before. Consumers that
+    /// are members of a group read the new ones from the first record, also with [`StartFrom::Latest`](crate::StartFrom::Latest).
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidConfig`](Error::InvalidConfig) when there are as many already or the topic has a
     /// [`key_index`](TopicConfig::key_index),
-    /// [`Io`](Error::Io). Nothing was added, with the exception that [`create_topic`](Self::create_topic) names.
+    /// [`Io`](Error::Io). Nothing was added, except in the case that [`create_topic`](Self::create_topic) names.
     pub fn add_partitions(&self, name: &str, count: u32) -> Result<Topic> {
         let _work = self.work()?;
         refuse_change(name)?;
@@ -132,12 +134,12 @@ impl Store {
         Ok(topic)
     }
 
-    /// Changes settings of a topic; those that `changes` does not give stay, and what it
-    /// [unsets](TopicConfig::unset) gets its default again. Holds for what is appended from then on.
+    /// Changes settings of a topic. Settings that `changes` does not give stay, and what it
+    /// [unsets](TopicConfig::unset) gets its default again. The change applies to what is appended from then on.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for another number of partitions
-    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed, with the exception
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig), also for a different number of partitions
+    /// than there are, which [`add_partitions`](Self::add_partitions) changes; [`Io`](Error::Io). Nothing changed, except in the case
     /// that [`create_topic`](Self::create_topic) names.
     pub fn alter_topic(&self, name: &str, changes: TopicConfig) -> Result<Topic> {
         let _work = self.work()?;
@@ -148,11 +150,11 @@ impl Store {
     /// Deletes a topic, its files, and what groups have committed for it. Records that were fetched stay readable.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): nothing has happened, the topic is there. [`Poisoned`](Error::Poisoned) of the
-    /// list of topics, which could not be synced: whether it is there shows when the store is opened again, and until then it is not.
+    /// [`UnknownTopic`](Error::UnknownTopic). [`Io`](Error::Io): nothing has happened, the topic is still there. [`Poisoned`](Error::Poisoned) of the
+    /// list of topics, which could not be synced: the next open of the store shows whether the topic is there; until then it is not.
     ///
-    /// That files of it cannot be removed is no error: the topic is gone. Maintenance tries again and
-    /// [tells](crate::StoreBuilder::on_maintenance_failure) of its failures, in the name of the topic's first partition; so does the next open.
+    /// It is not an error if files of the topic cannot be removed: the topic is gone. Maintenance tries again and
+    /// [reports](crate::StoreBuilder::on_maintenance_failure) its failures, under the name of the topic's first partition; so does the next open.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let _work = self.work()?;
         refuse_change(name)?;

@@ -7,7 +7,7 @@ use crate::log::{ContentBackwards, Isolation, Selection};
 use crate::topic::{OwnedRecord, Partition, PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
-/// Iterates over copies of chosen events, the last one first. An error is the last item.
+/// Iterates over copies of selected events, the last one first. An error is the last item.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};

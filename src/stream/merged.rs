@@ -9,11 +9,11 @@ use crate::stream::reader::{EventReader, OwnedEvents};
 use crate::topic::{OwnedRecord, Topic};
 use crate::types::{Offset, Query};
 
-/// Iterates over copies of the events of all partitions of a topic, by their time: of the next ones of each partition the one with the
-/// least timestamp comes first, of equals that of the lower partition. An error is the last item.
+/// Iterates over copies of the events of all partitions of a topic, by their time: of the next events of each partition, the one with the
+/// lowest timestamp comes first; if timestamps are equal, the one of the lower partition. An error is the last item.
 ///
-/// Those of one partition keep their order, whatever their times say. Between two partitions nothing but the times tells what came
-/// first: where that has to be certain, one partition is the order of all.
+/// Events of one partition keep their order, whatever their times are. Between two partitions only the times say what came
+/// first: if that has to be certain, one partition orders everything in it.
 ///
 /// ```
 /// # use annals::{Durability, Query, Record, Store, TopicConfig};
@@ -34,10 +34,10 @@ pub struct MergedEvents {
 }
 
 impl Topic {
-    /// Reads the events of all partitions that match a query, by their time, as far as they are there now.
+    /// Reads the events of all partitions that match a query, ordered by time, as far as they are there now.
     ///
     /// # Errors
-    /// As [`Partition::select`](crate::Partition::select).
+    /// As for [`Partition::select`](crate::Partition::select).
     pub fn select(&self, query: &Query) -> Result<MergedEvents> {
         self.check_process()?;
         let selection = Arc::new(Selection::query(query));

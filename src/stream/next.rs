@@ -9,7 +9,7 @@ use crate::log::{MOST_LOOKS, Patience, once};
 use crate::stream::reader::EventReader;
 use crate::topic::Records;
 
-/// The next events of an [`EventReader`]: [`EventReader::next`]. Dropped before it is ready it has taken nothing.
+/// A future of the next events of an [`EventReader`], returned by [`EventReader::next`]. If it is dropped before it is ready, it has taken nothing.
 ///
 /// ```
 /// fn is_future(_: &impl Future<Output = annals::Result<annals::Records>>) {}
@@ -41,11 +41,11 @@ impl Drop for NextEvents<'_> {
 }
 
 impl EventReader {
-    /// Some events, as soon as there are some: [`poll`](Self::poll) for a task, without a limit of time. None at the end of the range that
-    /// is read, at once. Any executor polls it. Dropped before it is ready it has taken nothing.
+    /// Returns a future of some events, ready as soon as there are some: [`poll`](Self::poll) for a task, without a time limit. At the end of
+    /// the range that is read it gives none, at once. Any executor can poll it. If it is dropped before it is ready, it has taken nothing.
     ///
     /// # Errors
-    /// As `poll`.
+    /// As for `poll`.
     #[expect(
         clippy::should_implement_trait,
         reason = "what an iterator's `next` is to a loop, this is to a task"
@@ -54,10 +54,10 @@ impl EventReader {
         NextEvents { reader: self, is_over: false }
     }
 
-    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    /// Polls for the next events, for those who implement a future or a stream of their own. Only the waker of the last call is woken.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// As for [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Records>> {
         let signal = self.signal();
         for _ in 0..MOST_LOOKS {

@@ -12,14 +12,14 @@ use crate::types::Query;
 /// A named reader of events, whose position is committed together with what it has written: each event takes effect once, whenever the
 /// process dies.
 ///
-/// It is a member of the group of its name: several of one name share the partitions, what is done is committed for the group,
-/// and its lag stands among the figures of the store. Each step is a transaction.
+/// It is a member of the group of its name: several projections of one name share the partitions, what is done is committed for the group,
+/// and its lag is among the figures of the store. Each step is a transaction.
 ///
-/// A projection under a new name begins at the first event: so one is built again while the old one serves. When it
-/// [has caught up](Self::lag) its readers change over, and [`Store::delete_group`] forgets the old one.
+/// A projection under a new name begins at the first event, so it can be rebuilt under another name while the old one serves. When the new one
+/// [has caught up](Self::lag), its readers switch over, and [`Store::delete_group`] deletes the old one.
 ///
-/// Events that are deleted before it came to them never take effect: then it fails, unless it is [told](Self::on_deleted) to go on, and
-/// [`Progress::skipped`] says over how many offsets.
+/// Events that are deleted before the projection reaches them never take effect: it fails then, unless [`on_deleted`](Self::on_deleted) makes
+/// it continue, and [`Progress::skipped`] says how many offsets it skipped.
 ///
 /// ```
 /// # use annals::{CleanupPolicy, Expected, Query, Record, Store, TopicConfig};
@@ -51,20 +51,20 @@ pub struct Projection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Events that it worked on.
+    /// The events that it worked on.
     pub events: usize,
-    /// Events that it passed over, because the query does not ask for them.
+    /// The events that it skipped because the query does not ask for them.
     pub passed: usize,
-    /// Offsets of events that never take effect, as they were deleted before it came to them: those that it went on over since the last step that was
-    /// told of, with [`OnDeleted::Skip`](crate::OnDeleted::Skip); and, of a projection for which nothing is committed, those in front of the
-    /// first event that there is. Ends of transactions among them count, too. Of a step that finds no event nothing is committed: another life
-    /// is told of these again.
+    /// The offsets of events that never take effect because they were deleted before the projection reached them: those that it skipped since
+    /// the last step that reported any, with [`OnDeleted::Skip`](crate::OnDeleted::Skip); and, for a projection for which nothing is
+    /// committed, those before the first event that there is. Ends of transactions among them count, too. A step that finds no event commits
+    /// nothing: after a restart these are reported again.
     pub skipped: u64,
 }
 
 impl Store {
-    /// The projection of that name over the events of a topic. It goes on where the last commit under the name was; a new one begins at the first
-    /// event there is.
+    /// Returns the projection of that name over the events of a topic. It continues after the last commit under the name; a new one begins at
+    /// the first event there is.
     ///
     /// # Errors
     /// [`UnknownTopic`](Error::UnknownTopic), [`InvalidName`](Error::InvalidName).
@@ -76,15 +76,15 @@ impl Store {
 }
 
 impl Projection {
-    /// Works on the events alone that match the query. Its position moves past the others too.
+    /// Works only on the events that match the query. Its position moves past the others too.
     pub fn only(self, query: Query) -> Self {
         Self { query, ..self }
     }
 
-    /// What it does where events were deleted before it came to them. By itself it fails: [`step`](Self::step) and [`lag`](Self::lag) are
-    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange), again and again, and nothing takes effect as if there had been nothing before. With
-    /// [`OnDeleted::Skip`] it goes on at the first event that is left, and [`Progress::skipped`] counts what lies between. Which of the two a program wants where
-    /// retention is at work it says here: to go on once over what is lost anyway, or in every life.
+    /// Sets what it does if events were deleted before it reached them. By default it fails: [`step`](Self::step) and [`lag`](Self::lag) return
+    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange), each time, so that nothing takes effect as if there had been nothing before. With
+    /// [`OnDeleted::Skip`] it continues at the first event that is left, and [`Progress::skipped`] counts what lies between. A program that uses
+    /// retention chooses here: whether to continue past lost events once, or after every restart.
     ///
     /// ```
     /// # use annals::{Durability, Error, OnDeleted, Record, Store, TopicConfig};
@@ -109,35 +109,36 @@ impl Projection {
         self
     }
 
-    /// Its name: that of its group.
+    /// Returns its name, which is that of its group.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its position among the others of its group: to seek, to see what is assigned.
+    /// Returns the consumer that it reads with: to seek, or to see what is assigned.
     pub fn consumer(&mut self) -> &mut Consumer {
         &mut self.consumer
     }
 
-    /// Offsets that are there and that this member has not passed: its events, those that its query does not ask for, ends of transactions, and what
-    /// compaction or erasure has taken from between them. What was deleted from the front does not count: so with [`OnDeleted::Skip`] it may be 0
-    /// before a step has said what is skipped. It is 0 after a step that found nothing.
+    /// Returns the number of offsets that are there and that this member has not passed: its events, events that its query does not ask for,
+    /// ends of transactions, and what compaction or erasure has removed between them. What was deleted from the front does not count: so with
+    /// [`OnDeleted::Skip`] it may be 0 before a step has reported what is skipped. It is 0 after a step that found nothing.
     ///
     /// # Errors
-    /// As [`Consumer::lag`]: [`OffsetOutOfRange`](Error::OffsetOutOfRange) where events were deleted before this member came to them, as the next step is.
+    /// As for [`Consumer::lag`]: [`OffsetOutOfRange`](Error::OffsetOutOfRange) if events were deleted before this member reached them, as for
+    /// the next step.
     pub fn lag(&mut self) -> Result<u64> {
         self.consumer.lag()
     }
 
-    /// Takes the next events, waits for them up to `timeout`, and has `work` done on each. What `work` sends with the transaction, and
+    /// Takes the next events, waits for them up to `timeout`, and calls `work` on each. What `work` sends with the transaction, and
     /// the position after the events, take effect together. Events of one partition come in their order.
     ///
     /// # Errors
-    /// That of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step comes to the same events, but for those of a
-    /// partition that was another member's in between, which has gone on from what was committed. So it
-    /// is after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo. After
-    /// [`Undecided`](Error::Undecided) the effect may stand: whether it does shows after reopening the store. Until then each step
-    /// that comes to events, of a member that reads one of these partitions, is
+    /// The error of `work`, and those of [`Transaction::commit`]: nothing takes effect, and the next step gets the same events, except those of a
+    /// partition that was another member's in between, which has continued from what was committed. The same
+    /// holds after a panic of `work`. What `work` has changed in the program's own memory is the program's to undo. After
+    /// [`Undecided`](Error::Undecided) the effect may stand: reopening the store shows whether it does. Until then each step
+    /// that finds events, of a member that reads one of these partitions, returns
     /// [`OffsetUndecided`](Error::OffsetUndecided), before `work` is called.
     pub fn step(
         &mut self,
@@ -147,8 +148,9 @@ impl Projection {
         self.step_together(timeout, |events, tx| events.iter().try_for_each(|event| work(*event, tx)))
     }
 
-    /// The same with the events of a step together, those that the query asks for, in the order of a poll: for what is written once a step, as one row for each key
-    /// that came in it. `work` is not called where there is none. Its errors may be of the program's own.
+    /// Takes the next events as [`step`](Self::step) does, but passes all that the query asks for to `work` together, in the order of a poll:
+    /// for work that writes once per step, such as one row for each key in it. `work` is not called if there is no event. Its errors may be
+    /// of the program's own type.
     ///
     /// ```
     /// # use annals::{CleanupPolicy, Expected, Record, Store, TopicConfig};
@@ -179,7 +181,7 @@ impl Projection {
     /// ```
     ///
     /// # Errors
-    /// As [`step`](Self::step).
+    /// As for [`step`](Self::step).
     pub fn step_together<E: From<Error>>(
         &mut self,
         timeout: Duration,

@@ -29,9 +29,9 @@ pub(super) fn bounds(range: &impl RangeBounds<Offset>) -> (Offset, Offset) {
     (from, until)
 }
 
-/// Reads the events of a stream, or of a query, forwards. A `for` loop hands out copies of all, up to the end. [`fetch`](Self::fetch) hands out some of what
-/// is there, at each call the next, and [`poll`](Self::poll) waits for more: what is read first and what comes later follow each other without a
-/// seam.
+/// Reads the events of a stream, or of a query, forwards. A `for` loop gives copies of all of them, up to the end. [`fetch`](Self::fetch)
+/// returns some of what is there, each call the next ones, and [`poll`](Self::poll) waits for more: nothing is missed or repeated between the
+/// events that are there and those that come later.
 ///
 /// It holds the places of the hits in one segment at most: 16 bytes for each.
 ///
@@ -91,26 +91,27 @@ impl EventReader {
         self
     }
 
-    /// Every event below was handed out, or is none that was asked for. It moves also where nothing matches; when
+    /// Returns the offset below which every event was returned, or was not asked for. It moves also where nothing matches. When
     /// [`fetch`](Self::fetch) has found nothing more, it is the position that a [`Condition`](crate::Condition) may name, as
     /// [`OwnedEvents::position`] is at the end of a loop.
     pub fn position(&self) -> Offset {
         self.reader.position()
     }
 
-    /// Goes on at an offset, also one in front of the range that is read: its first offset is given up with that, and its end stays.
+    /// Continues at an offset, also one before the range that is read: the range then loses its first offset, but keeps its end.
     pub fn seek(&mut self, offset: Offset) {
         self.reader.seek(offset);
     }
 
-    /// Some events, none at the end of what is there. One call is not all of a stream: it ends with the batch that brings it to 256 KiB, and with 4,096 events; call
-    /// again until it returns none, or use the reader in a `for` loop. Nothing is copied. Records in memory are written first, unless another thread writes to
-    /// the partition just then: then a later fetch has them, your own at [`Durability::Memory`](crate::Durability::Memory) too. So of a range with an end, none
-    /// before [`position`](Self::position) has come to that end does not say that it holds no more.
+    /// Returns some events; none at the end of what is there. One call does not return all of a stream: it ends with the batch that brings it
+    /// to 256 KiB, and with 4,096 events; call again until it returns none, or use the reader in a `for` loop. Nothing is copied. Records in
+    /// memory are written first, unless another thread is writing to the partition just then: then a later fetch returns them, even your own
+    /// at [`Durability::Memory`](crate::Durability::Memory). So in a range with an end, an empty result before [`position`](Self::position)
+    /// has reached that end does not mean that the range holds no more.
     ///
     /// # Errors
-    /// [`Corrupt`](Error::Corrupt) for a damaged batch, now and at every later try: seek past it to continue.
-    /// [`UnknownTopic`](Error::UnknownTopic) once the topic was deleted, at every call, whatever has its name by then.
+    /// [`Corrupt`](Error::Corrupt) for a damaged batch, now and at every later attempt: seek past it to continue.
+    /// [`UnknownTopic`](Error::UnknownTopic) once the topic was deleted, at every call, even if another topic has its name by then.
     /// [`Io`](Error::Io), [`InvalidConfig`](Error::InvalidConfig) when the key index was switched off meanwhile.
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)
@@ -142,11 +143,11 @@ impl EventReader {
         Ok(Records::new(records))
     }
 
-    /// The same, and at the end of the partition it waits for the next event, up to `timeout`. Behind the range that is read there is
-    /// nothing to wait for: it returns no event at once.
+    /// Returns some events as [`fetch`](Self::fetch) does, but at the end of the partition it waits for the next event, up to `timeout`.
+    /// After the range that is read there is nothing to wait for: it returns no event, at once.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
+    /// As for [`fetch`](Self::fetch); [`StoreClosed`](Error::StoreClosed) when the store is closed meanwhile.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         let mut patience = Patience::new(timeout);
         let signal = self.signal();
@@ -175,7 +176,7 @@ impl IntoIterator for EventReader {
     }
 }
 
-/// Iterates over copies of chosen events, up to the end at the time it gets there. An error is the last item.
+/// Iterates over copies of selected events, up to the end at the time it gets there. An error is the last item.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -195,7 +196,7 @@ pub struct OwnedEvents {
 }
 
 impl OwnedEvents {
-    /// Every event below was handed out, or is none that was asked for. Behind the last one it is the position that a
+    /// Returns the offset below which every event was returned, or was not asked for. After the last event it is the position that a
     /// [`Condition`](crate::Condition) may name.
     ///
     /// ```

@@ -11,10 +11,10 @@ use crate::topic::{Partition, RecordRef};
 use crate::types::{Offset, Query};
 
 impl Partition {
-    /// Reads the events that match a query and whose offsets lie in a range, forwards. Those in memory may come [later](EventReader::fetch), your own
-    /// too, while another thread writes to the partition.
+    /// Reads the events that match a query and whose offsets lie in a range, forwards. Events in memory may come [later](EventReader::fetch),
+    /// even your own, while another thread is writing to the partition.
     ///
-    /// Memory: the places of the hits in one segment, for each type and tag that the query names.
+    /// It holds in memory the places of the hits in one segment, for each type and tag that the query names.
     ///
     /// # Errors
     /// [`InvalidConfig`](Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index), unless the query
@@ -40,10 +40,10 @@ impl Partition {
         EventReader::new(self, &Arc::new(selection), bounds(&range))
     }
 
-    /// The same from the last one on, backwards. The query has to name a type or a tag in each of its alternatives.
+    /// Reads the events that match a query backwards, from the last one on. The query has to name a type or a tag in each of its alternatives.
     ///
     /// # Errors
-    /// As [`select`](Self::select); [`InvalidArgument`](Error::InvalidArgument) for a query of all events.
+    /// As for [`select`](Self::select); [`InvalidArgument`](Error::InvalidArgument) for a query of all events.
     pub fn select_backwards(&self, query: &Query) -> Result<EventsBackwards> {
         self.log().check_open()?;
         let selection = Selection::query(query);
@@ -55,7 +55,7 @@ impl Partition {
 }
 
 impl Query {
-    /// Whether an event is one that is asked for.
+    /// Returns whether an event matches the query.
     ///
     /// ```
     /// # use annals::{Durability, Query, Record, Store, TopicConfig};

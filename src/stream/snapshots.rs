@@ -15,17 +15,19 @@ const VERSION: &str = "version";
 /// The id of the topic, sixteen bytes, big-endian: versions of another topic of its name are others.
 const OF_TOPIC: &str = "topic";
 
-/// Snapshots of the streams of one topic, the last of each stream. They are the records of a compacted topic of its own,
-/// `<topic>.snapshots`: key by key, as the streams are.
+/// Snapshots of the streams of one topic: the last snapshot of each stream. They are the records of a compacted topic of their own,
+/// `<topic>.snapshots`, by key, like the streams.
 ///
 /// A snapshot is a hint. It is taken only of events that survive a power cut, and counts only while the stream has the event of its
-/// version: where that was erased or compacted away, what has the key since may be another stream, and there is no snapshot.
+/// version: if that event was erased or compacted away, what has the key since may be another stream, and there is no snapshot.
 ///
-/// Where events are deleted from the front, by [`delete_records`](Partition::delete_records) or by retention, the last event that is in each snapshot is to stay:
-/// without it nobody can tell what the stream came to, and [`load`](Self::load) is [`SnapshotCutOff`](Error::SnapshotCutOff).
+/// Where events are deleted from the front, by [`delete_records`](Partition::delete_records) or by retention, the last event in each snapshot
+/// has to stay: without it nobody can say what state the stream had, and [`load`](Self::load) returns
+/// [`SnapshotCutOff`](Error::SnapshotCutOff).
 ///
-/// Who erases a key keeps the program's commands from it first, then erases it in the topic, then [here](Self::erase): a command that has read the events
-/// before may append by `Expected::Any`, and the erased stream begins again; `store` refuses what it makes of them.
+/// To erase a key, first keep the program's commands away from it, then erase it in the topic, then [here](Self::erase). A command that has
+/// read the events before may append with `Expected::Any`, and the erased stream begins again; `store` refuses the snapshot that it makes of
+/// them.
 ///
 /// ```
 /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -60,23 +62,23 @@ struct Looked<'a> {
     rewrites: u64,
 }
 
-/// What a stream came to.
+/// The state of a stream at a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The version of the stream: the offset of the last event that is in it.
+    /// The version of the stream: the offset of the last event in it.
     pub version: Offset,
-    /// What it came to, as the program has encoded it.
+    /// The state, as the program has encoded it.
     pub state: Vec<u8>,
 }
 
 impl Store {
-    /// The snapshots of a topic's streams. Their topic is created if there is none.
+    /// Returns the snapshots of a topic's streams. Their topic is created if there is none.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig) where the topic has no
-    /// [`key_index`](TopicConfig::key_index); [`InvalidName`](Error::InvalidName) where its name has no room for `.snapshots`;
-    /// [`TopicMismatch`](Error::TopicMismatch) where a topic of that name is something else.
+    /// [`UnknownTopic`](Error::UnknownTopic); [`InvalidConfig`](Error::InvalidConfig) if the topic has no
+    /// [`key_index`](TopicConfig::key_index); [`InvalidName`](Error::InvalidName) if its name has no room for `.snapshots`;
+    /// [`TopicMismatch`](Error::TopicMismatch) if a topic of that name is something else.
     pub fn snapshots(&self, topic: &str) -> Result<Snapshots> {
         let of = self.topic(topic)?;
         of.stream("")?;
@@ -90,24 +92,24 @@ impl Store {
 }
 
 impl Snapshots {
-    /// The topic whose streams they are of.
+    /// Returns the topic whose streams these snapshots are of.
     pub fn streams(&self) -> &Topic {
         &self.of
     }
 
-    /// The topic that holds them.
+    /// Returns the topic that holds the snapshots.
     pub fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// Stores what a stream came to at a version, in the place of an earlier snapshot. The events up to there are on the disk before it
-    /// is written. What others have lost from memory there is left for the next flush to tell.
+    /// Stores the state of a stream at a version, replacing an earlier snapshot. The events up to that version are on the disk before it
+    /// is written. If records of others were lost from memory there, that is left for the next flush to report.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name;
-    /// [`InvalidArgument`](Error::InvalidArgument) where the stream has no committed event of that version, also where it was erased meanwhile:
+    /// [`UnknownTopic`](Error::UnknownTopic) if the topic of the streams was deleted, also if there is another of its name;
+    /// [`InvalidArgument`](Error::InvalidArgument) if the stream has no committed event of that version, also if it was erased meanwhile:
     /// then no byte of the state stays in the files of the snapshots;
-    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as [`Partition::append`].
+    /// [`Io`](Error::Io), [`Poisoned`](Error::Poisoned), and as for [`Partition::append`].
     pub fn store(&self, key: impl AsRef<[u8]>, version: Offset, state: &[u8]) -> Result<()> {
         let looked = self.look_at(key.as_ref(), version)?;
         self.write_down(&looked, state)
@@ -142,13 +144,13 @@ impl Snapshots {
         Ok(())
     }
 
-    /// The last snapshot of a stream. `None` where there is none, or the stream has no event of its version, as after a power cut that took it, or
-    /// after an erasure.
+    /// Returns the last snapshot of a stream. `None` if there is none, or if the stream has no event of its version, as after a power cut
+    /// that took it, or after an erasure.
     ///
     /// # Errors
-    /// [`SnapshotCutOff`](Error::SnapshotCutOff) where the events that are in it were deleted from the front of the partition, the last one too: those
-    /// that are left do not tell what the stream came to. Until it is [pruned](Self::prune), or another is stored.
-    /// [`UnknownTopic`](Error::UnknownTopic) where the topic was deleted, also if there is another of its name;
+    /// [`SnapshotCutOff`](Error::SnapshotCutOff) if the events in it were deleted from the front of the partition, including the last one: those
+    /// that are left do not say what state the stream has. It lasts until the snapshot is [pruned](Self::prune), or another is stored.
+    /// [`UnknownTopic`](Error::UnknownTopic) if the topic was deleted, also if there is another of its name;
     /// [`Corrupt`](Error::Corrupt), [`Io`](Error::Io).
     pub fn load(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>> {
         let key = key.as_ref();
@@ -179,12 +181,13 @@ impl Snapshots {
         }
     }
 
-    /// The last snapshot of a stream, and a reader of the events after it: of all where there is none. A `for` loop over the reader comes to all of
-    /// them; one [`fetch`](EventReader::fetch) does not. Behind a snapshot the reader tells of what is deleted before it comes to it, as
-    /// [`OffsetOutOfRange`](Error::OffsetOutOfRange): another has stored a newer one, if it keeps to the rule. Read again.
+    /// Returns the last snapshot of a stream, and a reader of the events after it: of all events if there is none. A `for` loop over the
+    /// reader reads all of them; one [`fetch`](EventReader::fetch) does not. After a snapshot the reader reports events that are deleted
+    /// before it reaches them as [`OffsetOutOfRange`](Error::OffsetOutOfRange): someone else has stored a newer snapshot, if they keep to the
+    /// rule. Read again.
     ///
     /// # Errors
-    /// As [`load`](Self::load) and [`Stream::read`](crate::Stream::read).
+    /// As for [`load`](Self::load) and [`Stream::read`](crate::Stream::read).
     pub fn read(&self, key: impl AsRef<[u8]>) -> Result<(Option<Snapshot>, EventReader)> {
         let key = key.as_ref();
         let stream = self.of.stream(key)?;
@@ -197,10 +200,11 @@ impl Snapshots {
         }
     }
 
-    /// The stream has no snapshot any more. Compaction takes what is left of it; [`erase`](Self::erase) takes it out of the files at once.
+    /// Removes the snapshot of a stream. Compaction removes what is left of it; [`erase`](Self::erase) removes it from the files at once.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name; and as [`Partition::append`](crate::Partition::append).
+    /// [`UnknownTopic`](Error::UnknownTopic) if the topic of the streams was deleted, also if there is another of its name; and as for
+    /// [`Partition::append`](crate::Partition::append).
     pub fn prune(&self, key: impl AsRef<[u8]>) -> Result<()> {
         let key = key.as_ref();
         self.events_of(key)?;
@@ -208,11 +212,12 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Takes every snapshot of a stream out of the files, as [`Topic::erase`] takes its events: those come first, and whoever is to append to the stream is
-    /// kept from it before.
+    /// Removes every snapshot of a stream from the files, as [`Topic::erase`] removes its events. Erase the events first, and before that
+    /// keep whoever may append to the stream away from it.
     ///
     /// # Errors
-    /// [`UnknownTopic`](Error::UnknownTopic) where the topic of the streams was deleted, also if there is another of its name; and as [`Topic::erase`].
+    /// [`UnknownTopic`](Error::UnknownTopic) if the topic of the streams was deleted, also if there is another of its name; and as for
+    /// [`Topic::erase`].
     pub fn erase(&self, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
         let key = key.as_ref();
         self.events_of(key)?;

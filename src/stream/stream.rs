@@ -11,17 +11,17 @@ use crate::stream::reader::{EventReader, bounds};
 use crate::topic::{BatchMetadata, OwnedRecord, Partition, Topic};
 use crate::types::{Durability, Expected, Offset, Record};
 
-/// The events of one key, of a topic with a [`key_index`](crate::TopicConfig::key_index): one of as many as there are keys. It costs
-/// nothing to have one; a stream begins with its first event.
+/// The events of one key in a topic with a [`key_index`](crate::TopicConfig::key_index). There are as many streams as there are keys. An
+/// empty stream costs nothing; a stream begins with its first event.
 ///
-/// A stream is in the partition to which Kafka's hash sends its key: that is where producers send it. What was sent to another
-/// partition by name, or by a [`Partitioner`](crate::Partitioner) of one's own, is not part of it.
+/// A stream is in the partition to which Kafka's hash maps its key: that is where producers send it. What was sent to another
+/// partition by number, or by a [`Partitioner`](crate::Partitioner) of your own, is not part of it.
 ///
-/// Where partitions were added to the topic while it had no key index, a stream may be in another one: then every call is
-/// [`InvalidArgument`](crate::Error::InvalidArgument), and [`Topic::stream`] gives the one that is meant now.
+/// If partitions were added to the topic while it had no key index, a stream may be in another one: then every call returns
+/// [`InvalidArgument`](crate::Error::InvalidArgument), and [`Topic::stream`] gives the stream that is meant now.
 ///
 /// The *version* of a stream is the offset of its last event. It rises with every event and says where that event is; it is not
-/// their number. Compaction, retention and erasure change no version, as long as there is an event at all.
+/// the number of events. Compaction, retention and erasure change no version, as long as there is an event at all.
 ///
 /// Readers see committed events.
 ///
@@ -55,10 +55,10 @@ impl fmt::Debug for Stream {
 }
 
 impl Topic {
-    /// The events of a key.
+    /// Returns the stream of a key.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index).
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) if the topic has no [`key_index`](crate::TopicConfig::key_index).
     pub fn stream(&self, key: impl AsRef<[u8]>) -> Result<Stream> {
         let key = key.as_ref();
         let partition = self.partition_of(key)?;
@@ -68,16 +68,17 @@ impl Topic {
         Ok(Stream { partition, partitions, selection: Arc::new(Selection::key(key)) })
     }
 
-    /// The last record of a key; `None` where there is none. In a compacted topic one without a value is a tombstone: the key was
+    /// Returns the last record of a key; `None` if there is none. In a compacted topic a record without a value is a tombstone: the key was
     /// deleted.
     ///
-    /// Of what is committed below [`Partition::stable`](crate::Partition::stable). While another transaction has written to the partition and is not decided, what stands behind it is not
-    /// seen, also what this thread has sent there, or committed: the record before that, or `None`, is the answer. Whoever goes on by the answer makes it a condition, with
-    /// [`append_to`](Self::append_to) and [`Expected::Version`], which fails then; a reader with [`Isolation::ReadUncommitted`](crate::Isolation::ReadUncommitted)
-    /// sees all, and what may be aborted.
+    /// It covers what is committed below [`Partition::stable`](crate::Partition::stable). While another transaction has written to the
+    /// partition and is not decided, records after it are not seen, even those that this thread has sent there, or committed: the record
+    /// before them, or `None`, is returned. If you act on the result, make it a condition, with [`append_to`](Self::append_to) and
+    /// [`Expected::Version`], which fails in that case; a reader with [`Isolation::ReadUncommitted`](crate::Isolation::ReadUncommitted) sees
+    /// everything, including what may be aborted.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) if the topic has no [`key_index`](crate::TopicConfig::key_index);
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
     ///
     /// ```
@@ -97,11 +98,12 @@ impl Topic {
         self.stream(key)?.last()
     }
 
-    /// Appends events to the stream of a key, all or nothing, if it is as expected. The events get the key, and what they say of topic, partition and
-    /// key gives way. They are handed to the operating system when this returns; [`Stream::append`] says how far.
+    /// Appends events to the stream of a key, all or nothing, if the stream is as expected. The events get the key, which replaces the topic,
+    /// partition and key that they name. They are handed to the operating system when this returns; with [`Stream::append`] you choose the
+    /// durability.
     ///
     /// # Errors
-    /// As [`Stream::append`].
+    /// As for [`Stream::append`].
     pub fn append_to(
         &self,
         key: impl AsRef<[u8]>,
@@ -119,19 +121,20 @@ impl Topic {
 }
 
 impl Stream {
-    /// Its key.
+    /// Returns its key.
     pub fn key(&self) -> &[u8] {
         self.selection.as_key()
     }
 
-    /// Where its events are.
+    /// Returns the partition that its events are in.
     pub fn partition(&self) -> &Partition {
         &self.partition
     }
 
-    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. A `for` loop over the reader comes
-    /// to all of them; its [`fetch`](EventReader::fetch) hands out some at a time. What was deleted is passed over. Where the range is open, events that come later are read too. Those in memory may come
-    /// [later](EventReader::fetch), your own too, while another thread writes to the partition.
+    /// Reads the events whose offsets lie in a range, forwards: `..` for all, `version + 1..` for those after a version. A `for` loop over
+    /// the reader reads all of them; its [`fetch`](EventReader::fetch) returns some at a time. Deleted events are skipped. If the range is
+    /// open, events that come later are read too. Events in memory may come [later](EventReader::fetch), even your own, while another thread
+    /// is writing to the partition.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when it begins above the partition's end.
@@ -140,13 +143,13 @@ impl Stream {
         EventReader::new(&self.partition, &self.selection, bounds(&range))
     }
 
-    /// All events whose offsets lie in a range, in their order, as far as they are there: copies. What was deleted is passed over.
+    /// Returns copies of all events whose offsets lie in a range, in their order, as far as they are there. Deleted events are skipped.
     ///
-    /// Memory: that of all the copies, and 64 KiB or one batch more. [`read`](Self::read) holds some at a time: for streams that have no end to their
-    /// growth, [snapshots](crate::Snapshots) keep the range short.
+    /// The memory it takes is that of all the copies, and 64 KiB or one batch more. [`read`](Self::read) holds only some at a time: for
+    /// streams that grow without end, [snapshots](crate::Snapshots) keep the range short.
     ///
     /// # Errors
-    /// As [`read`](Self::read) and [`EventReader::fetch`].
+    /// As for [`read`](Self::read) and [`EventReader::fetch`].
     ///
     /// ```
     /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -170,7 +173,7 @@ impl Stream {
         self.partition.check_has_key(self.key())
     }
 
-    /// Its events from the last one on, backwards.
+    /// Reads its events backwards, from the last one on.
     ///
     /// # Errors
     /// [`StoreClosed`](crate::Error::StoreClosed), [`UnknownTopic`](crate::Error::UnknownTopic).
@@ -178,16 +181,17 @@ impl Stream {
         self.backwards_below(Offset::MAX)
     }
 
-    /// Its events below an offset, backwards.
+    /// Reads its events below an offset, backwards.
     ///
     /// # Errors
-    /// As [`backwards`](Self::backwards).
+    /// As for [`backwards`](Self::backwards).
     pub fn backwards_below(&self, offset: Offset) -> Result<EventsBackwards> {
         self.check_place()?;
         EventsBackwards::new(&self.partition, &self.selection, offset)
     }
 
-    /// Its last event; `None` where it has none. Committed, and below [`Partition::stable`](crate::Partition::stable), as of [`Topic::get`].
+    /// Returns its last event; `None` if it has none. The event is committed, and below [`Partition::stable`](crate::Partition::stable), as
+    /// with [`Topic::get`].
     ///
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
@@ -195,11 +199,12 @@ impl Stream {
         self.backwards()?.next().transpose()
     }
 
-    /// The offset of its last event; `None` where it has none. Committed, and below [`Partition::stable`](crate::Partition::stable), as of [`Topic::get`]: behind another's
-    /// transaction that is not decided it may be lower than what this thread has committed. [`Expected::Version`] of it fails then, and nothing is overwritten.
+    /// Returns the offset of its last event; `None` if it has none. The event is committed, and below
+    /// [`Partition::stable`](crate::Partition::stable), as with [`Topic::get`]: after another's undecided transaction it may be lower than
+    /// what this thread has committed. [`Expected::Version`] of it fails then, and nothing is overwritten.
     ///
     /// # Errors
-    /// As [`last`](Self::last).
+    /// As for [`last`](Self::last).
     pub fn version(&self) -> Result<Option<Offset>> {
         let mut last = self.look_back((0, Offset::MAX), Isolation::ReadCommitted)?;
         Ok(last.fetch()?.first().and_then(|slice| slice.iter().next().map(|record| record.offset)))
@@ -227,12 +232,12 @@ impl Stream {
         Ok(ContentBackwards::new(log, Arc::clone(&self.selection), range, isolation))
     }
 
-    /// Appends events, all or nothing, if the stream is as expected. They get its key, and what they say of topic, partition and key gives way. They are
-    /// written before this returns, at [`Durability::Memory`] too.
+    /// Appends events, all or nothing, if the stream is as expected. They get its key, which replaces the topic, partition and key that they
+    /// name. They are written before this returns, at [`Durability::Memory`] too.
     ///
     /// # Errors
-    /// [`Conflict`](crate::Error::Conflict), with the version that was found, when it is not as expected;
-    /// otherwise as [`Partition::append`].
+    /// [`Conflict`](crate::Error::Conflict), with the version that was found, when the stream is not as expected;
+    /// otherwise as for [`Partition::append`].
     pub fn append(
         &self,
         expected: Expected,

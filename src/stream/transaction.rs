@@ -44,13 +44,14 @@ impl Check for Guarded {
 }
 
 impl Transaction {
-    /// Adds events to a stream, and makes the commit depend on it that the stream is as expected. With several streams, of one topic
+    /// Adds events to a stream, and makes the commit depend on the stream being as expected. With several streams, of one topic
     /// or of several, the transaction takes effect on what was expected of all of them, or not at all. What the transaction itself
-    /// adds changes no expectation of it. What an event says of its topic, partition and key gives way to those of the stream.
+    /// adds changes none of its expectations. The stream's topic, partition and key replace those that an event names.
     ///
     /// # Errors
-    /// As [`send`](Self::send): nothing was added then, and nothing is expected. That a stream is not as expected is told by [`commit`](Self::commit), or earlier:
-    /// [`Conflict`](crate::Error::Conflict). One with `is_undecided` may succeed if all of it is done again.
+    /// As for [`send`](Self::send): nothing was added then, and nothing is expected. If a stream is not as expected,
+    /// [`commit`](Self::commit), or an earlier call, reports [`Conflict`](crate::Error::Conflict). One with `is_undecided` may succeed if
+    /// everything is done again.
     ///
     /// ```
     /// # use annals::{Expected, Record, Store, TopicConfig};
@@ -77,7 +78,7 @@ impl Transaction {
     /// Makes the commit depend on a condition on the events of a partition.
     ///
     /// # Errors
-    /// [`InvalidConfig`](crate::Error::InvalidConfig) where the topic has no [`key_index`](crate::TopicConfig::key_index);
+    /// [`InvalidConfig`](crate::Error::InvalidConfig) if the topic has no [`key_index`](crate::TopicConfig::key_index);
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a condition on a stream of another partition.
     pub fn require(&mut self, partition: &Partition, condition: &Condition) -> Result<()> {
         let required = self.try_to_require(partition, condition);

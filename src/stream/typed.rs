@@ -52,15 +52,15 @@ const ENCODING: &str = "encoding";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait EventType: Serialize {
-    /// Its name: the value of the header `type`.
+    /// The type's name: the value of the header `type`.
     const NAME: &'static str;
-    /// Which of its versions this type is.
+    /// The version of the type.
     const VERSION: u32 = 1;
 
-    /// The event as a record is made of it.
+    /// Encodes the event, to make a record of it.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a value that serde cannot encode so: a map whose keys are no text, in JSON.
+    /// [`InvalidArgument`](Error::InvalidArgument) for a value that serde cannot encode in this way: a map whose keys are not text, in JSON.
     fn encode(&self, encoding: Encoding) -> Result<Encoded> {
         let value = match encoding {
             Encoding::Json => serde_json::to_vec(self).map_err(|error| error.to_string()),
@@ -86,15 +86,15 @@ pub trait EventType: Serialize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// Text that says what its fields are: fields may come and go. By `serde_json`.
+    /// As text that names its fields, so that fields may be added and removed. By `serde_json`.
     #[default]
     Json,
-    /// Bytes without names: compact, and every change of a type is a new version. By `postcard`.
+    /// As bytes without names: compact, but every change of a type is a new version. By `postcard`.
     Postcard,
 }
 
 impl Encoding {
-    /// What stands in the header `encoding`.
+    /// Returns the value of the header `encoding`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -114,7 +114,7 @@ impl Encoding {
     }
 }
 
-/// An event that is encoded.
+/// An encoded event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     name: &'static str,
@@ -124,7 +124,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// A record of it: its value, and headers for type, version and encoding. Key, tags and time are the sender's to add.
+    /// Returns a record of it: its value, and headers for type, version and encoding. Add key, tags and time yourself.
     pub fn record(&self) -> Record<'_> {
         Record::new()
             .value(&self.value)
@@ -134,18 +134,18 @@ impl Encoded {
     }
 }
 
-/// What became of a record.
+/// The result of decoding a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded<E> {
     /// An event of a known type.
     Event(E),
-    /// A record of a type, version or encoding that is not known here, or of none: it is kept as it is.
+    /// A record of a type, version or encoding that is not known here, or without one: it is kept as it is.
     Unknown(OwnedRecord),
 }
 
 type Decode<E> = Box<dyn Fn(Encoding, &[u8]) -> std::result::Result<E, String> + Send + Sync>;
 
-/// The types of events that a program knows, each of which becomes an `E`.
+/// The types of events that a program knows, each of which is turned into an `E`.
 pub struct EventTypes<E> {
     known: HashMap<String, Vec<(u32, Decode<E>)>>,
 }
@@ -163,17 +163,17 @@ impl<E> fmt::Debug for EventTypes<E> {
 }
 
 impl<E> EventTypes<E> {
-    /// None yet.
+    /// Returns an empty set of types.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Knows a type: each event of it becomes an `E` by `make`, which may be a variant's constructor.
+    /// Adds a type: `make`, which may be a variant's constructor, turns each event of it into an `E`.
     pub fn of<T: EventType + DeserializeOwned>(self, make: impl Fn(T) -> E + Send + Sync + 'static) -> Self {
         self.older(T::NAME, T::VERSION, make)
     }
 
-    /// Knows an earlier version of a type, whose events become what they would be today by `make`. The last of one name and version
+    /// Adds an earlier version of a type, whose events `make` turns into what they would be today. The last one added for a name and version
     /// counts.
     pub fn older<T: DeserializeOwned>(
         mut self,
@@ -188,10 +188,10 @@ impl<E> EventTypes<E> {
         self
     }
 
-    /// The event of a record.
+    /// Decodes the event of a record.
     ///
     /// # Errors
-    /// [`Undecodable`](Error::Undecodable) for one of a known type whose value is missing, or not what it should be.
+    /// [`Undecodable`](Error::Undecodable) for an event of a known type whose value is missing, or not what it should be.
     pub fn decode(&self, record: &OwnedRecord) -> Result<Decoded<E>> {
         let place = || (record.topic.to_string(), record.partition, record.offset);
         let headers = [TYPE, VERSION, ENCODING].map(|name| record.header(name));
@@ -199,10 +199,10 @@ impl<E> EventTypes<E> {
         Ok(event.map_or_else(|| Decoded::Unknown(record.clone()), Decoded::Event))
     }
 
-    /// The same of one that is borrowed.
+    /// Decodes the event of a borrowed record.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// As for [`decode`](Self::decode).
     pub fn decode_ref(&self, record: &RecordRef<'_>) -> Result<Decoded<E>> {
         let place = || (record.topic().to_owned(), record.partition(), record.offset());
         let headers = [TYPE, VERSION, ENCODING].map(|name| record.header(name));

@@ -11,11 +11,11 @@ use crate::stream::stream::Stream;
 use crate::topic::{OwnedRecord, PartitionView, TopicView};
 use crate::types::{Offset, Query};
 
-/// The events of one key in a topic of a [`StoreReader`](crate::StoreReader): what [`Stream`] reads, and no call that appends. Cheap
-/// to clone; used from many threads at once.
+/// The events of one key in a topic of a [`StoreReader`](crate::StoreReader): it can read what [`Stream`] reads, but cannot append. Cheap
+/// to clone, and usable from many threads at once.
 ///
-/// The owner's key index is used where its file is there. What it has in memory of the newest segment each reader makes for itself, from
-/// the batches and in its own memory, as `docs/streams.md` bounds it; no file is written.
+/// It uses the owner's key index if its file is there. What the owner has in memory for the newest segment each reader builds for itself, from
+/// the batches and in its own memory, as bounded in `docs/streams.md`; no file is written.
 ///
 /// ```
 /// use annals::{Record, Store, StoreReader, TopicConfig};
@@ -48,26 +48,26 @@ impl fmt::Debug for StreamView {
 }
 
 impl TopicView {
-    /// The events of a key.
+    /// Returns the stream of a key.
     ///
     /// # Errors
-    /// As [`Topic::stream`](crate::Topic::stream).
+    /// As for [`Topic::stream`](crate::Topic::stream).
     pub fn stream(&self, key: impl AsRef<[u8]>) -> Result<StreamView> {
         self.topic().stream(key).map(|stream| StreamView { stream })
     }
 
-    /// The last record of a key; `None` where there is none.
+    /// Returns the last record of a key; `None` if there is none.
     ///
     /// # Errors
-    /// As [`Topic::get`](crate::Topic::get).
+    /// As for [`Topic::get`](crate::Topic::get).
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<OwnedRecord>> {
         self.topic().get(key)
     }
 
-    /// The events of all partitions that match a query, as [`Topic::select`](crate::Topic::select).
+    /// Reads the events of all partitions that match a query, as [`Topic::select`](crate::Topic::select) does.
     ///
     /// # Errors
-    /// As [`Topic::select`](crate::Topic::select).
+    /// As for [`Topic::select`](crate::Topic::select).
     pub fn select(&self, query: &Query) -> Result<MergedEvents> {
         self.topic().select(query)
     }
@@ -75,65 +75,65 @@ impl TopicView {
 
 impl PartitionView {
     /// Reads the events that match a query and whose offsets lie in a range, forwards, as
-    /// [`Partition::select`](crate::Partition::select).
+    /// [`Partition::select`](crate::Partition::select) does.
     ///
     /// # Errors
-    /// As [`Partition::select`](crate::Partition::select).
+    /// As for [`Partition::select`](crate::Partition::select).
     pub fn select(&self, query: &Query, range: impl RangeBounds<Offset>) -> Result<EventReader> {
         self.partition().select(query, range)
     }
 
-    /// The same from the last one on, backwards.
+    /// Reads the events that match a query backwards, from the last one on.
     ///
     /// # Errors
-    /// As [`Partition::select_backwards`](crate::Partition::select_backwards).
+    /// As for [`Partition::select_backwards`](crate::Partition::select_backwards).
     pub fn select_backwards(&self, query: &Query) -> Result<EventsBackwards> {
         self.partition().select_backwards(query)
     }
 }
 
 impl StreamView {
-    /// Its key.
+    /// Returns its key.
     pub fn key(&self) -> &[u8] {
         self.stream.key()
     }
 
-    /// Reads the events whose offsets lie in a range, forwards, as [`Stream::read`].
+    /// Reads the events whose offsets lie in a range, forwards, as [`Stream::read`] does.
     ///
     /// # Errors
-    /// As [`Stream::read`].
+    /// As for [`Stream::read`].
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<EventReader> {
         self.stream.read(range)
     }
 
-    /// All events whose offsets lie in a range, as [`Stream::events`].
+    /// Returns all events whose offsets lie in a range, as [`Stream::events`] does.
     ///
     /// # Errors
-    /// As [`Stream::events`].
+    /// As for [`Stream::events`].
     pub fn events(&self, range: impl RangeBounds<Offset>) -> Result<Vec<OwnedRecord>> {
         self.stream.events(range)
     }
 
-    /// Its events from the last one on, backwards.
+    /// Reads its events backwards, from the last one on.
     ///
     /// # Errors
-    /// As [`Stream::backwards`].
+    /// As for [`Stream::backwards`].
     pub fn backwards(&self) -> Result<EventsBackwards> {
         self.stream.backwards()
     }
 
-    /// Its last event; `None` where it has none.
+    /// Returns its last event; `None` if it has none.
     ///
     /// # Errors
-    /// As [`Stream::last`].
+    /// As for [`Stream::last`].
     pub fn last(&self) -> Result<Option<OwnedRecord>> {
         self.stream.last()
     }
 
-    /// The offset of its last event; `None` where it has none.
+    /// Returns the offset of its last event; `None` if it has none.
     ///
     /// # Errors
-    /// As [`Stream::version`].
+    /// As for [`Stream::version`].
     pub fn version(&self) -> Result<Option<Offset>> {
         self.stream.version()
     }

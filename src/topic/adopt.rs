@@ -16,8 +16,8 @@ use crate::topic::topic::Topic;
 use crate::topic::topics::Topics;
 use crate::types::Offset;
 
-/// The directory of a log that is to become a partition: one of a Kafka broker, the copy of one of annals, a backup of either.
-/// Its `.log` files count, and `annals.state` if there is one; all others are made again.
+/// The directory of a log that is to become a partition: from a Kafka broker, a copy of a partition of annals, or a backup of either.
+/// Its `.log` files are used, and `annals.state` if there is one; all other files are rebuilt.
 ///
 /// ```
 /// use annals::LogSource;
@@ -33,12 +33,12 @@ pub struct LogSource {
 }
 
 impl LogSource {
-    /// The log in that directory. Its files are copied.
+    /// Names the log in that directory. Its files are copied.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { path: directory.into(), start: None, link: None }
     }
 
-    /// The first offset that may be read. By default that of the first batch, or what `annals.state` says. A broker of Kafka keeps
+    /// Sets the first offset that may be read. Default: that of the first batch, or what `annals.state` says. A Kafka broker keeps
     /// its own in `log-start-offset-checkpoint`, beside the directories of partitions: records below it were deleted there.
     #[must_use]
     pub fn start(mut self, offset: Offset) -> Self {
@@ -46,17 +46,17 @@ impl LogSource {
         self
     }
 
-    /// The files get another name instead of a copy, where both directories are in one file system and the system lets us;
-    /// elsewhere they are copied. They are the same files then, with the owner and the rights that they have: nobody may write to
-    /// them any more. annals never does; it removes its names of them.
+    /// Links the files instead of copying them, where both directories are in one file system and the system permits it;
+    /// elsewhere they are copied. Linked files are the same files, with their owner and permissions: nobody may write to
+    /// them any more. annals never does; it only removes its own names of them.
     #[must_use]
     pub fn hard_linked(mut self) -> Self {
         self.link = Some(Link::Hard);
         self
     }
 
-    /// The files share their blocks with new ones, where both directories are in one file system that can (btrfs, XFS,
-    /// on Linux); elsewhere they are copied. What becomes of one is nothing to the other.
+    /// Makes the new files share blocks with the old ones, where both directories are in one file system that supports it (btrfs, XFS,
+    /// on Linux); elsewhere the files are copied. Changes to one do not affect the other.
     #[must_use]
     pub fn reflinked(mut self) -> Self {
         self.link = Some(Link::Blocks);
@@ -116,28 +116,28 @@ pub struct Adoption {
     pub partitions: Vec<AdoptedPartition>,
 }
 
-/// What became of one directory.
+/// What was adopted from one directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdoptedPartition {
     /// The directory.
     pub source: PathBuf,
-    /// First offset that may be read.
+    /// The first offset that may be read.
     pub start: Offset,
     /// The next offset to be assigned.
     pub end: Offset,
-    /// Segments taken over; the one that grows is new.
+    /// Segments taken over; the active one is new.
     pub segments: usize,
-    /// Records of their batches, control records among them.
+    /// Records of their batches, including control records.
     pub records: u64,
     /// Bytes of their batches.
     pub bytes: u64,
-    /// Of these, bytes that were copied; the others are linked.
+    /// How many of these bytes were copied; the others are linked.
     pub copied_bytes: u64,
-    /// Transactions that had no end in the files, and were aborted: readers of committed records pass over their records. Each has
-    /// a control record behind what was taken over, below [`end`](Self::end).
+    /// Transactions that had no end in the files, and were aborted: readers of committed records skip their records. Each has
+    /// a control record after what was taken over, below [`end`](Self::end).
     pub aborted: usize,
-    /// What lay after the last whole batch and was not taken over: a batch that was not written to its end.
+    /// What lay after the last complete batch and was not taken over: a batch that was not fully written.
     pub torn: Option<TornTail>,
 }
 

@@ -45,10 +45,10 @@ impl Partition {
 }
 
 impl Topic {
-    /// Compacts every partition now, whatever its policy says of when: of the records of each key below the end, the last
-    /// one stays, at its offset and with its timestamp; records without a key go. A tombstone stays for
+    /// Compacts every partition now, whatever its policy says about when: of the records of each key below the end, the last
+    /// one stays, at its offset and with its timestamp; records without a key are removed. A tombstone stays for
     /// `delete.retention.ms` after the first compaction that met it, so that every reader in time sees it. Records younger
-    /// than `min.compaction.lag.ms` are left alone. Others send and read meanwhile.
+    /// than `min.compaction.lag.ms` are left alone. Others can send and read at the same time.
     ///
     /// # Errors
     /// The first failure of any partition, which is as it was before or as it should be after; the others are compacted all
@@ -57,10 +57,10 @@ impl Topic {
         self.compact_with(|_| ControlFlow::Continue(()))
     }
 
-    /// The same, with a report of each partition when it is done. `Break` ends it before the next one.
+    /// Compacts every partition, and reports each one when it is done. `Break` stops it before the next one.
     ///
     /// # Errors
-    /// As [`compact`](Self::compact).
+    /// As for [`compact`](Self::compact).
     pub fn compact_with(
         &self,
         mut progress: impl FnMut(&CompactionReport) -> ControlFlow<()>,
@@ -87,22 +87,22 @@ impl Topic {
         self.settings().compaction().map(|settings| settings.config(partition, effort))
     }
 
-    /// Takes every record of `key` out of every partition, so that no file of the topic holds its key or value any more,
-    /// whatever the cleanup policy. The blocks they stood in are the file system's to overwrite; what was copied elsewhere
-    /// (backups, consumers) is not reached. Nor is what is scheduled for the topic, nor the dead letters of its queues:
-    /// [`Store::erase`](crate::Store::erase) takes those, too.
+    /// Removes every record of `key` from every partition, so that no file of the topic holds its key or value any more,
+    /// whatever the cleanup policy. Overwriting the blocks that held them is up to the file system; what was copied elsewhere
+    /// (backups, consumers) is not covered. Nor is what is scheduled for the topic, nor the dead letters of its queues:
+    /// [`Store::erase`](crate::Store::erase) removes those, too.
     ///
-    /// Reads all of the topic, and writes again each segment that holds such a record: for many keys, [`erase_all`](Self::erase_all).
+    /// It reads all of the topic, and rewrites each segment that holds such a record: for many keys, use [`erase_all`](Self::erase_all).
     ///
     /// # Errors
-    /// The first failure of any partition, which may then still hold some of the records: call again. The others are done
+    /// The first failure of any partition, which may then still hold some of the records: call again. The others are processed
     /// all the same.
     pub fn erase(&self, key: impl AsRef<[u8]>) -> Result<Vec<EraseReport>> {
         self.erase_where(&|other| other == key.as_ref())
     }
 
-    /// The same for many keys at once, at the price of one: everything is read once, and each segment that holds any of them is written
-    /// again once.
+    /// Removes every record of many keys at once, at the cost of one: everything is read once, and each segment that holds any of them is
+    /// rewritten once.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};
@@ -118,7 +118,7 @@ impl Topic {
     /// ```
     ///
     /// # Errors
-    /// As [`erase`](Self::erase).
+    /// As for [`erase`](Self::erase).
     pub fn erase_all<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<EraseReport>> {
         let keys: Vec<K> = keys.into_iter().collect();
         let keys: HashSet<&[u8]> = keys.iter().map(AsRef::as_ref).collect();

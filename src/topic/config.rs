@@ -8,7 +8,7 @@ use crate::format::{Codec, TimestampType};
 use crate::log::WhenFull;
 use crate::topic::settings::{KEY_INDEX, format_duration};
 
-/// What becomes of old records.
+/// What happens to old records.
 ///
 /// ```
 /// use annals::{CleanupPolicy, TopicConfig};
@@ -44,7 +44,7 @@ impl fmt::Display for CleanupPolicy {
     }
 }
 
-/// How a topic is to be. Setters carry Kafka's names without the unit; what is not set has the default that
+/// The settings of a topic. Setters carry Kafka's names without the unit; what is not set has the default that
 /// [`get`](Self::get) shows. Values are checked when the topic is created or changed.
 ///
 /// ```
@@ -68,7 +68,7 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
-    /// Kafka's defaults where they make sense in one process; one partition.
+    /// Returns a configuration with Kafka's defaults where they make sense in one process, and one partition.
     pub fn new() -> Self {
         Self::default()
     }
@@ -77,13 +77,13 @@ impl TopicConfig {
         Self { partitions: Some(partitions), values, unset: BTreeSet::new() }
     }
 
-    /// How many partitions. More can be added later, never fewer; then equal keys go elsewhere than before.
+    /// Sets the number of partitions. More can be added later, never fewer; then equal keys go to other partitions than before.
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
         self
     }
 
-    /// Sets any setting by Kafka's name and value. Durations also take units (`7d`), sizes too (`16MiB`). An unknown name or
+    /// Sets any setting by Kafka's name and value. Durations may also have units (`7d`), and so may sizes (`16MiB`). An unknown name or
     /// a value outside its range is refused when the topic is created.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let key = key.into();
@@ -92,8 +92,8 @@ impl TopicConfig {
         self
     }
 
-    /// Takes a setting back to its default, by Kafka's name: of a topic when this is given to
-    /// [`Store::alter_topic`](crate::Store::alter_topic), and of this configuration.
+    /// Resets a setting to its default, by Kafka's name: for a topic when this configuration is passed to
+    /// [`Store::alter_topic`](crate::Store::alter_topic), and in this configuration.
     ///
     /// ```
     /// # use annals::{Store, TopicConfig};
@@ -115,14 +115,14 @@ impl TopicConfig {
         self.unset.iter().map(String::as_str)
     }
 
-    /// `cleanup.policy`: what becomes of old records. As text, a list in any order: `delete,compact` is `compact,delete`.
+    /// `cleanup.policy`: what happens to old records. As text, a list in any order: `delete,compact` is `compact,delete`.
     pub fn cleanup_policy(self, policy: CleanupPolicy) -> Self {
         self.set("cleanup.policy", policy.name())
     }
 
     /// `compression.type`: the codec of every batch. A batch that does not shrink is stored as it is. Records sent one by one
     /// at [`Os`](crate::Durability::Os) or [`Disk`](crate::Durability::Disk) are a batch each, and small ones do not shrink: send
-    /// them together ([`send_batch`](crate::Producer::send_batch)), or at [`Memory`](crate::Durability::Memory), which gathers
+    /// them together ([`send_batch`](crate::Producer::send_batch)), or at [`Memory`](crate::Durability::Memory), which collects
     /// them.
     pub fn compression_type(self, codec: Codec) -> Self {
         let name = if codec == Codec::None { "uncompressed" } else { codec.name() };
@@ -144,7 +144,7 @@ impl TopicConfig {
         self.set("compression.zstd.level", level.to_string())
     }
 
-    /// `max.message.bytes`: the largest batch, before compression, its 61-byte header included.
+    /// `max.message.bytes`: the largest batch, before compression, including its 61-byte header.
     pub fn max_message_bytes(self, bytes: u32) -> Self {
         self.set("max.message.bytes", bytes.to_string())
     }
@@ -169,7 +169,7 @@ impl TopicConfig {
     }
 
     /// `delete.retention.ms`: how long a tombstone stays after the first compaction that met it, so that readers who are no
-    /// further behind see it. Default: one day. That compaction writes down until when: another time set later holds for tombstones
+    /// further behind see it. Default: one day. That compaction stores until when: a different time set later applies to tombstones
     /// that no compaction has met yet.
     pub fn delete_retention(self, time: Duration) -> Self {
         self.set("delete.retention.ms", format_duration(time))
@@ -185,54 +185,55 @@ impl TopicConfig {
         self.set("max.compaction.lag.ms", format_duration(lag))
     }
 
-    /// `min.cleanable.dirty.ratio`: the part of a partition that is new since its last compaction, from 0 to 1, above
-    /// which it is compacted by itself. Default: 0.5.
+    /// `min.cleanable.dirty.ratio`: the share of a partition that is new since its last compaction, from 0 to 1, above
+    /// which it is compacted automatically. Default: 0.5.
     pub fn min_cleanable_dirty_ratio(self, ratio: f64) -> Self {
         self.set("min.cleanable.dirty.ratio", ratio.to_string())
     }
 
-    /// `retention.ms`: how long records are kept, in the time of the records. Whole segments go, when all of their records
+    /// `retention.ms`: how long records are kept, by the time of the records. Segments are removed whole, when all of their records
     /// are older. Default: for ever.
     ///
-    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
-    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
+    /// In a topic with [streams](Self::key_index) this removes the oldest events of each stream: a stream that loses the last event in its
+    /// [snapshot](crate::Snapshots) is [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention(self, age: Duration) -> Self {
         self.set("retention.ms", format_duration(age))
     }
 
-    /// `retention.bytes`: the size of a partition above which its oldest segments go. It ends at or above the limit, by
+    /// `retention.bytes`: the size of a partition above which its oldest segments are removed. The partition ends at or above the limit, by
     /// less than a segment. Default: no limit.
     ///
-    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
-    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
+    /// In a topic with [streams](Self::key_index) this removes the oldest events of each stream: a stream that loses the last event in its
+    /// [snapshot](crate::Snapshots) is [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_bytes(self, bytes: u64) -> Self {
         self.set("retention.bytes", bytes.to_string())
     }
 
-    /// `annals.retention.records`: the number of records of a partition above which its oldest segments go. It ends at or
+    /// `annals.retention.records`: the number of records of a partition above which its oldest segments are removed. The partition ends at or
     /// above the limit, by less than a segment. Default: no limit.
     ///
-    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
-    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
+    /// In a topic with [streams](Self::key_index) this removes the oldest events of each stream: a stream that loses the last event in its
+    /// [snapshot](crate::Snapshots) is [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_records(self, records: u64) -> Self {
         self.set("annals.retention.records", records.to_string())
     }
 
-    /// `annals.retention.consumed`: whole segments go when every group has committed all of them: those that have committed
-    /// for the partition, and those with a member that reads it. Queues count like groups. Without either nothing goes. A full segment goes with
-    /// the commit that reads its last record, one that is not full in a [round of
-    /// maintenance](crate::StoreBuilder::retention_check_interval), or with a commit where it is much of a
+    /// `annals.retention.consumed`: whole segments are removed when every group has committed all of them: groups that have committed
+    /// for the partition, and groups with a member that reads it. Queues count like groups. Without either nothing is removed. A full segment
+    /// is removed by the commit that reads its last record, a segment that is not full in a [round of
+    /// maintenance](crate::StoreBuilder::retention_check_interval), or by a commit where it is a large part of a
     /// [`size_limit`](Self::size_limit). A group that comes later finds only what is left.
     ///
-    /// Of a topic with [streams](Self::key_index) that takes the oldest events of each: without the last one that is in its [snapshot](crate::Snapshots) a stream is
-    /// [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
+    /// In a topic with [streams](Self::key_index) this removes the oldest events of each stream: a stream that loses the last event in its
+    /// [snapshot](crate::Snapshots) is [`SnapshotCutOff`](crate::Error::SnapshotCutOff).
     pub fn retention_until_consumed(self) -> Self {
         self.set("annals.retention.consumed", "true")
     }
 
-    /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition grows beyond, and what happens to
-    /// an append that would. What is still in memory, and the ends of transactions, come on top. Choose it several times `segment.bytes`: room is made
-    /// by whole segments. Default: no limit. [`DropOldest`](WhenFull::DropOldest) takes events from streams as [`retention_bytes`](Self::retention_bytes) does.
+    /// `annals.size.limit.bytes` and `annals.size.limit.action`: a size that no partition exceeds, and what happens to
+    /// an append that would exceed it. What is still in memory, and the ends of transactions, come on top. Choose several times
+    /// `segment.bytes`: space is freed in whole segments. Default: no limit. [`DropOldest`](WhenFull::DropOldest) removes events from streams
+    /// as [`retention_bytes`](Self::retention_bytes) does.
     pub fn size_limit(self, bytes: u64, when_full: WhenFull) -> Self {
         let action = match when_full {
             WhenFull::Fail => "error",
@@ -247,39 +248,39 @@ impl TopicConfig {
         self.set("annals.size.limit.block.ms", format_duration(limit))
     }
 
-    /// `annals.key.index`: whether records are found by their keys, types and tags: [`Topic::stream`](crate::Topic::stream),
+    /// `annals.key.index`: whether records can be found by their keys, types and tags: [`Topic::stream`](crate::Topic::stream),
     /// [`Topic::get`](crate::Topic::get), [`Partition::select`](crate::Partition::select). A record costs 14 bytes on the disk for its key,
     /// and as much for its type and each of its tags. It cannot be switched on for a topic with records to which
-    /// [partitions were added](crate::Store::add_partitions). Default: not.
+    /// [partitions were added](crate::Store::add_partitions). Default: off.
     pub fn key_index(self, is_kept: bool) -> Self {
         self.set(KEY_INDEX, is_kept.to_string())
     }
 
-    /// `segment.bytes`: the size at which a segment is sealed and the next one begun.
+    /// `segment.bytes`: the size at which a segment is sealed and the next one is started.
     pub fn segment_bytes(self, bytes: u32) -> Self {
         self.set("segment.bytes", bytes.to_string())
     }
 
-    /// `segment.ms`: the age at which a segment is sealed, by the next append or, where nobody appends, by maintenance. It
-    /// counts from the first append, by the store's clock. A segment that has an eighth of
-    /// [`segment_bytes`](Self::segment_bytes) is also sealed when its records lie further apart than that; Kafka looks at the
-    /// time of the records alone, and makes a segment of every `segment.ms` of an imported history. Where nothing is taken out
-    /// for its age, by retention, consumption or compaction, segments end by their size alone.
+    /// `segment.ms`: the age at which a segment is sealed, by the next append or, if nobody appends, by maintenance. The age
+    /// counts from the first append, by the store's clock. A segment that has reached an eighth of
+    /// [`segment_bytes`](Self::segment_bytes) is also sealed when its records lie further apart than that; Kafka looks only at the
+    /// time of the records, and makes a segment of every `segment.ms` of an imported history. Where nothing is removed
+    /// because of its age, by retention, consumption or compaction, segments end by their size alone.
     pub fn segment_age(self, age: Duration) -> Self {
         self.set("segment.ms", format_duration(age))
     }
 
-    /// `segment.index.bytes`: the most that each index of a segment may take.
+    /// `segment.index.bytes`: the largest size of each index of a segment.
     pub fn segment_index_bytes(self, bytes: u32) -> Self {
         self.set("segment.index.bytes", bytes.to_string())
     }
 
-    /// `index.interval.bytes`: log bytes between two index entries. Fewer make look-ups faster and indexes larger.
+    /// `index.interval.bytes`: log bytes between two index entries. A smaller interval makes look-ups faster and indexes larger.
     pub fn index_interval_bytes(self, bytes: u32) -> Self {
         self.set("index.interval.bytes", bytes.to_string())
     }
 
-    /// The value of a setting, or its default; empty when there is no such setting.
+    /// Returns the value of a setting, or its default; empty when there is no such setting.
     pub fn get(&self, key: &str) -> &str {
         match self.values.get(key) {
             Some(value) => value,
@@ -287,12 +288,12 @@ impl TopicConfig {
         }
     }
 
-    /// The number of partitions, where it is set.
+    /// Returns the number of partitions, if it is set.
     pub fn partition_count(&self) -> Option<u32> {
         self.partitions
     }
 
-    /// The settings that were given, in Kafka's keys and values.
+    /// Returns the settings that were given, with Kafka's keys and values.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
     }

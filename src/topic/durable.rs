@@ -12,8 +12,8 @@ use crate::topic::moved::{Moved, poll_all};
 use crate::topic::partition::Partition;
 use crate::types::Offset;
 
-/// Ready when records survive a power cut, or it is known that they will not. Any executor polls it; a store has one thread that
-/// syncs for all that wait. Dropping it ends the waiting and nothing else.
+/// A future that is ready when records survive a power cut, or when it is known that they will not. Any executor can poll it; a store has one
+/// thread that syncs for all waiting tasks. Dropping it ends the waiting and nothing else.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -135,24 +135,25 @@ impl Future for Durable {
 }
 
 impl Partition {
-    /// Ready when the record of `offset`, and all before it, survive a power cut; those of a transaction if the rest of it does. What is in
-    /// memory is written for it.
+    /// Returns a future that is ready when the record at `offset`, and all before it, survive a power cut; records of a transaction if the
+    /// rest of it does. Records in memory are written for it.
     ///
     /// With [`Durability::Os`](crate::Durability::Os) this is how a task sends at `Disk`: it sends, which is short, and awaits this.
     /// Many tasks share one sync.
     ///
     /// # Errors
-    /// When it is ready: [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was not given out, [`Lost`](Error::Lost) when its
-    /// write has failed meanwhile so that the offset may be another record's, [`Io`](Error::Io),
+    /// When it is ready: [`OffsetOutOfRange`](Error::OffsetOutOfRange) for an offset that was not assigned, [`Lost`](Error::Lost) when the
+    /// write of the record has failed meanwhile, so that the offset may be another record's, [`Io`](Error::Io),
     /// [`Poisoned`](Error::Poisoned), [`UnknownTopic`](Error::UnknownTopic), [`StoreClosed`](Error::StoreClosed).
     pub fn durable_through(&self, offset: Offset) -> Durable {
         Durable::new(self.log().await_durable(offset).map(|wait| vec![wait]))
     }
 
-    /// Ready when everything accepted before this call survives a power cut: [`flush`](Self::flush) without a thread that waits.
+    /// Returns a future that is ready when everything accepted before this call survives a power cut: [`flush`](Self::flush) without a
+    /// waiting thread.
     ///
     /// # Errors
-    /// When it is ready: as `flush`.
+    /// When it is ready: as for `flush`.
     pub fn flush_async(&self) -> Durable {
         if let Err(forked) = self.log().check_process() {
             return Durable::failed(forked);

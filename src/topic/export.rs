@@ -13,10 +13,10 @@ use crate::types::Offset;
 const CHUNK: usize = 64 << 10;
 
 impl Topic {
-    /// Writes the records of the topic, one a line, as JSON objects: partition after partition, in the order of their offsets. Committed
-    /// ones, up to the ends that there are now; what is appended meanwhile is not among them. Returns how many there were.
+    /// Writes the records of the topic as JSON objects, one per line: partition after partition, in the order of their offsets. It writes committed
+    /// records, up to the ends at the time of the call; what is appended meanwhile is not included. Returns the number of records.
     ///
-    /// `docs/backup.md` has the form; `annals consume --json` prints the same. In memory are some batches and 64 KiB of text.
+    /// `docs/backup.md` describes the format; `annals consume --json` prints the same. It holds some batches and 64 KiB of text in memory.
     ///
     /// ```
     /// # use annals::{Record, Store, TopicConfig};

@@ -11,11 +11,11 @@ use crate::types::Offset;
 use crate::upkeep::side_by_side;
 
 impl Partition {
-    /// Returns when everything appended so far survives a power cut; with a transaction that is committed, what it has in other
+    /// Returns when everything appended so far survives a power cut; for a committed transaction this includes what it has in other
     /// partitions.
     ///
     /// # Errors
-    /// [`Lost`](Error::Lost) of records of which no flush has told, though a send may have; [`Io`](Error::Io),
+    /// [`Lost`](Error::Lost) for records that no flush has reported, though a send may have; [`Io`](Error::Io),
     /// [`Poisoned`](Error::Poisoned).
     pub fn flush(&self) -> Result<()> {
         self.flush_by(Log::flush)
@@ -54,11 +54,11 @@ impl Partition {
 }
 
 impl Topic {
-    /// Returns when everything sent so far to any of its partitions survives a power cut.
+    /// Returns when everything sent so far to any partition of the topic survives a power cut.
     ///
     /// # Errors
-    /// The first failure; the other partitions are flushed all the same. [`Lost`](Error::Lost) names one of them: of others that have lost
-    /// records the next flush tells, one at a time.
+    /// The first failure; the other partitions are flushed all the same. [`Lost`](Error::Lost) names one of them: if others have lost
+    /// records too, the next flush reports them, one at a time.
     pub fn flush(&self) -> Result<()> {
         self.check_process()?;
         let partitions = &self.current().partitions;

@@ -39,24 +39,24 @@ struct Import<'a> {
 }
 
 impl Topic {
-    /// Appends a record for each line, which is a JSON object as [`export`](Self::export) writes them, to the partition that the line names, the
-    /// first one if it names none. Offsets are new. Empty lines are passed over. Returns how many there were, when they survive a power
-    /// cut. A member that `export` does not write, or that is there twice, is a fault of its line.
+    /// Appends a record for each line, which is a JSON object as [`export`](Self::export) writes it, to the partition that the line names, or to
+    /// the first one if it names none. Offsets are new. Empty lines are skipped. Returns the number of records, once they survive a power
+    /// cut. A member that `export` does not write, or that occurs twice, is an error of its line.
     ///
-    /// Lines that follow each other in one partition are appended together, 1 MiB at a time. In memory are such a batch and a line, which
+    /// Consecutive lines for one partition are appended together, 1 MiB at a time. It holds one such batch and one line in memory; a line
     /// may have 64 MiB, or eight times `max.message.bytes` where that is more.
     ///
     /// # Errors
-    /// [`Import`](Error::Import) with the line at fault and how many records are there by then: all of the lines before.
+    /// [`Import`](Error::Import) with the faulty line and the number of records appended by then: those of all lines before it.
     pub fn import(&self, from: impl BufRead) -> Result<u64> {
         self.import_to(from, To::TheirPartition)
     }
 
-    /// The same, each to the partition of its key, as a producer does that is Kafka's: for lines of a topic with another number of partitions. A
-    /// record without a key goes to the partition that its line names.
+    /// Appends a record for each line as [`import`](Self::import) does, but to the partition of its key, as a Kafka producer does: for lines
+    /// of a topic with another number of partitions. A record without a key goes to the partition that its line names.
     ///
     /// # Errors
-    /// As [`import`](Self::import).
+    /// As for [`import`](Self::import).
     pub fn import_by_key(&self, from: impl BufRead) -> Result<u64> {
         self.import_to(from, To::ThatOfTheirKey)
     }

@@ -10,10 +10,10 @@ use crate::topic::records::Records;
 use crate::types::Offset;
 
 /// Iterates over the last record of every key of a topic, partition by partition, in offset order. Keys whose last record
-/// is a tombstone, and records without a key, are left out. What is sent after the walk over a partition began is not seen,
-/// unless a compaction takes for its sake what was there before: then it is.
+/// is a tombstone, and records without a key, are left out. What is sent after the iteration over a partition began is not seen,
+/// unless a compaction removes what was there before because of it: then it is seen.
 ///
-/// Holds every key of one partition in memory, and no values.
+/// It holds every key of one partition in memory, but no values.
 ///
 /// ```
 /// # use annals::{CleanupPolicy, Record, Store, TopicConfig};

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::types::{Offset, Timestamp};
 
-/// Where one record was put in its topic.
+/// Where one record was appended in its topic.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -26,7 +26,7 @@ pub struct RecordMetadata {
     pub timestamp: Timestamp,
 }
 
-/// Where a batch was put in its topic. Its records have consecutive offsets.
+/// Where a batch was appended in its topic. Its records have consecutive offsets.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -43,11 +43,11 @@ pub struct RecordMetadata {
 pub struct BatchMetadata {
     /// The partition.
     pub partition: u32,
-    /// Offset of the first record.
+    /// The offset of the first record.
     pub first_offset: Offset,
-    /// Offset of the last record.
+    /// The offset of the last record.
     pub last_offset: Offset,
-    /// Timestamp of the last record, Unix milliseconds.
+    /// The timestamp of the last record, Unix milliseconds.
     pub timestamp: Timestamp,
 }
 
@@ -68,7 +68,7 @@ impl BatchMetadata {
 }
 
 impl BatchMetadata {
-    /// The offsets of the records, in their order.
+    /// Returns the offsets of the records, in their order.
     pub fn offsets(&self) -> RangeInclusive<Offset> {
         self.first_offset..=self.last_offset
     }

@@ -31,7 +31,8 @@ impl Drop for Watch {
     }
 }
 
-/// The next records of a [`PartitionReader`]: [`PartitionReader::next`]. Dropped before it is ready it has taken nothing.
+/// A future of the next records of a [`PartitionReader`], returned by [`PartitionReader::next`]. If it is dropped before it is ready, it has
+/// taken nothing.
 ///
 /// ```
 /// fn is_future(_: &impl Future<Output = annals::Result<Option<annals::Records>>>) {}
@@ -63,8 +64,9 @@ impl Drop for NextOfPartition<'_> {
 }
 
 impl PartitionReader {
-    /// About 256 KiB of records as soon as there are some: [`fetch`](Self::fetch) for a task, which waits at the end of the log. `None`
-    /// at the end of the range that is read. Any executor polls it. Dropped before it is ready it has taken nothing.
+    /// Returns a future of about 256 KiB of records as soon as there are some: [`fetch`](Self::fetch) for a task, which waits at the end of
+    /// the log. It gives `None` at the end of the range that is read. Any executor can poll it. If it is dropped before it is ready, it has
+    /// taken nothing.
     ///
     /// ```
     /// # use annals::Partition;
@@ -78,7 +80,7 @@ impl PartitionReader {
     /// ```
     ///
     /// # Errors
-    /// As `fetch`; [`UnknownTopic`](crate::Error::UnknownTopic) and [`StoreClosed`](crate::Error::StoreClosed) end a wait.
+    /// As for `fetch`; [`UnknownTopic`](crate::Error::UnknownTopic) and [`StoreClosed`](crate::Error::StoreClosed) end a wait.
     #[expect(
         clippy::should_implement_trait,
         reason = "what an iterator's `next` is to a loop, this is to a task"
@@ -87,10 +89,10 @@ impl PartitionReader {
         NextOfPartition { reader: self, is_over: false }
     }
 
-    /// The same for whoever implements a future or a stream of its own. The waker of the last call is the one that is woken.
+    /// Polls for the next records, for those who implement a future or a stream of their own. Only the waker of the last call is woken.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// As for [`next`](Self::next).
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Records>>> {
         for _ in 0..MOST_LOOKS {
             let log = self.reader.log();

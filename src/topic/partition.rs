@@ -22,7 +22,7 @@ const MEMORY_BATCH_BYTES: usize = 64 << 10;
 const MEMORY_LINGER: Duration = Duration::from_millis(5);
 const MEMORY_OPEN_BATCHES: usize = (32 << 20) / MEMORY_BATCH_BYTES;
 
-/// A partition: a totally ordered log. Cheap to clone; used from many threads at once.
+/// A partition: a totally ordered log. Cheap to clone, and usable from many threads at once.
 ///
 /// `start <= durable <= end` at all times.
 ///
@@ -91,27 +91,27 @@ impl Partition {
         &self.log
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn topic(&self) -> &str {
         self.place.topic()
     }
 
-    /// The partition's number, from 0.
+    /// Returns the partition's number, from 0.
     pub fn number(&self) -> u32 {
         self.place.partition()
     }
 
-    /// Topic and partition.
+    /// Returns the topic and the partition's number.
     pub fn topic_partition(&self) -> &TopicPartition {
         &self.place
     }
 
-    /// First offset that may be read.
+    /// Returns the first offset that may be read.
     pub fn start(&self) -> Offset {
         self.log.start()
     }
 
-    /// Everything below survives a power cut; a record of a transaction if the rest of it does: [`flush`](Self::flush) sees to that.
+    /// Returns the offset below which everything survives a power cut; a transaction's record if the rest does, which [`flush`](Self::flush) ensures.
     pub fn durable(&self) -> Offset {
         self.log.durable()
     }
@@ -121,32 +121,32 @@ impl Partition {
         offset < self.log.kept().min(self.log.ended())
     }
 
-    /// Next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
+    /// Returns the next offset to be assigned among records handed to the operating system. Records that are only in memory are at or
     /// above it: [`next_offset`](Self::next_offset) counts them.
     pub fn end(&self) -> Offset {
         self.log.end()
     }
 
-    /// Next offset to be assigned, records that are only in memory counted: what [`append_if`](Self::append_if) compares with.
-    /// It is [`end`](Self::end) where nobody sends at [`Durability::Memory`], and may move back to it when what is in memory
+    /// Returns the next offset to be assigned, counting records that are only in memory: what [`append_if`](Self::append_if) compares with.
+    /// It equals [`end`](Self::end) if nobody sends at [`Durability::Memory`], and may move back to it when what is in memory
     /// cannot be written.
     pub fn next_offset(&self) -> Offset {
         self.log.next_offset()
     }
 
-    /// Everything below belongs to no transaction, or to one that is decided: how far committed records are read. Without
+    /// Returns the offset below which everything belongs to no transaction, or to a decided one: how far committed records are read. Without
     /// transactions it is the end.
     pub fn stable(&self) -> Offset {
         self.log.stable()
     }
 
-    /// Bytes of all batches in its segments.
+    /// Returns the bytes of all batches in its segments.
     pub fn bytes(&self) -> u64 {
         self.log.bytes()
     }
 
-    /// Appends `records` as one batch, all or nothing, with consecutive offsets. Topic, partition and key of the records
-    /// choose nothing here.
+    /// Appends `records` as one batch, all or nothing, with consecutive offsets. The topic, partition and key of the records
+    /// do not choose the partition here.
     ///
     /// # Errors
     /// [`RecordTooLarge`](Error::RecordTooLarge), [`KeyRequired`](Error::KeyRequired),
@@ -186,12 +186,12 @@ impl Partition {
     }
 
     /// Appends `records` like [`append`](Self::append), if there was no other append since the caller saw the log end at
-    /// `expected_end`: if that is the [`next_offset`](Self::next_offset). Beside records that linger at
-    /// [`Durability::Memory`], [`end`](Self::end) stays below it until they are written or read. Whoever decides by what the
-    /// log holds reads to its end, which writes them, and expects the position of the reader.
+    /// `expected_end`, that is, if it equals [`next_offset`](Self::next_offset). While records linger at
+    /// [`Durability::Memory`], [`end`](Self::end) stays below it until they are written or read. A caller that decides by what the
+    /// log holds should read to its end, which writes them, and expect the position of the reader.
     ///
     /// # Errors
-    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when there was one, with the next offset in `found`; otherwise as `append`.
+    /// [`UnexpectedEnd`](Error::UnexpectedEnd) when there was one, with the next offset in `found`; otherwise as for `append`.
     pub fn append_if(
         &self,
         expected_end: Offset,
@@ -202,16 +202,16 @@ impl Partition {
         self.append_with(records, durability, Some(expected_end))
     }
 
-    /// Appends `records` like [`append`](Self::append), if every one of these conditions holds when they are. They are written before
+    /// Appends `records` like [`append`](Self::append), if every one of these conditions holds at the append. They are written before
     /// this returns, at [`Durability::Memory`] too.
     ///
-    /// What others have sent into memory is written first: it counts. Where a condition depends on an event of a transaction that
-    /// is not decided, this waits for its end, for up to a second.
+    /// What others have sent into memory is written first, so it counts. Where a condition depends on an event of a transaction that
+    /// is not decided, the call waits for its end, for up to a second.
     ///
     /// # Errors
     /// [`Conflict`](Error::Conflict) with what was found; [`InvalidConfig`](Error::InvalidConfig) where the topic has no
     /// [`key_index`](crate::TopicConfig::key_index); [`InvalidArgument`](Error::InvalidArgument) for a condition on a stream of another
-    /// partition; otherwise as `append`.
+    /// partition; otherwise as for `append`.
     pub fn append_when(
         &self,
         conditions: &[Condition],
@@ -272,7 +272,7 @@ impl Partition {
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
     }
 
-    /// Reads from `offset` on.
+    /// Returns a reader that begins at `offset`.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when it is below `start` or above `end`.
@@ -280,10 +280,10 @@ impl Partition {
         self.read(offset..)
     }
 
-    /// Reads a range of offsets: `..` for all, `10..20`, `..=5`. Records sent while it reads are read too, if the range is
-    /// open. Where records are deleted while it reads, a range without a beginning goes on at the first that is left; one that
+    /// Returns a reader of a range of offsets: `..` for all, `10..20`, `..=5`. Records sent while it reads are read too, if the range is
+    /// open. If records are deleted while it reads, a range without a beginning continues at the first one that is left; a range that
     /// names its first offset ends with [`OffsetOutOfRange`](Error::OffsetOutOfRange), as does a
-    /// [`seek`](PartitionReader::seek) to what is gone.
+    /// [`seek`](PartitionReader::seek) to a deleted offset.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when the range begins below `start` or above `end`.
@@ -343,12 +343,12 @@ impl Partition {
         }
     }
 
-    /// The record of `offset`, copied; `None` where no record has that offset any more: it was compacted away or erased.
+    /// Returns a copy of the record at `offset`; `None` if no record has that offset any more because it was compacted away or erased.
     ///
     /// Finds the batch through the sparse index and checks its CRC each time, so the cost grows with the size of the batches.
-    /// Who reads mostly single records sends them one by one with a [`batch_size`](crate::ProducerBuilder::batch_size) of 2 to
-    /// 4 KiB, and sets [`index_interval_bytes`](crate::TopicConfig::index_interval_bytes) to half of that, so that each batch
-    /// has an index entry. For records that follow each other [`read_from`](Self::read_from) is the cheaper way.
+    /// If you mostly read single records, send them one by one with a [`batch_size`](crate::ProducerBuilder::batch_size) of 2 to
+    /// 4 KiB, and set [`index_interval_bytes`](crate::TopicConfig::index_interval_bytes) to half of that, so that each batch
+    /// has an index entry. For consecutive records [`read_from`](Self::read_from) is cheaper.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) when it is below `start`, or at or above `end`;
@@ -369,10 +369,10 @@ impl Partition {
         self.log.get(offset, |record| RecordRef::new(&self.place, record).to_owned())
     }
 
-    /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
-    /// none. Not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
-    /// Records of transactions count whatever becomes of them: whoever reads committed ones goes on from there. So it may be
-    /// an undecided one, at [`stable`](Self::stable) or behind it.
+    /// Returns the earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later, `None` when there is
+    /// none. This is not the closest timestamp: where times run backwards, an earlier offset with a later time wins.
+    /// Records of transactions count whether they are committed or not; a reader of committed records continues from there. So it may be
+    /// an undecided record, at or after [`stable`](Self::stable).
     ///
     /// # Errors
     /// [`Io`](Error::Io), [`Corrupt`](Error::Corrupt).

@@ -8,8 +8,8 @@ use crate::topic::record_ref::OwnedRecord;
 use crate::topic::records::{PartitionRecords, Records};
 use crate::types::{Offset, TopicPartition};
 
-/// Reads one partition forwards. [`fetch`](Self::fetch) hands out records without copying them; a `for` loop over the
-/// reader hands out copies, one by one: it is no iterator itself, `into_iter` makes it one.
+/// Reads one partition forwards. [`fetch`](Self::fetch) returns records without copying them; a `for` loop over the
+/// reader gives copies, one by one: it is not an iterator itself, `into_iter` makes it one.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -47,7 +47,7 @@ impl PartitionReader {
         Self { place, reader, watch: None }
     }
 
-    /// Whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
+    /// Sets whether it waits for transactions to be decided. Default: [`Isolation::ReadCommitted`].
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self { reader: self.reader.isolation(isolation), ..self }
     }
@@ -62,28 +62,28 @@ impl PartitionReader {
         Self { reader: self.reader.undecided(Undecided::IsRead), ..self }
     }
 
-    /// The next offset to be handed out.
+    /// Returns the next offset to be read.
     pub fn position(&self) -> Offset {
         self.reader.position()
     }
 
-    /// Goes on at `offset`. Whether the log has it shows at the next fetch.
+    /// Continues at `offset`. The next fetch shows whether the log has it.
     pub fn seek(&mut self, offset: Offset) {
         // Who names an offset is told when it is gone.
         self.reader.set_below_start(BelowStart::Fail);
         self.reader.seek(offset);
     }
 
-    /// About 256 KiB of records, whole batches; none at the end of the range or of the log. Records in memory are written first, unless
-    /// another thread writes to the partition just then: then a later fetch has them, your own at
-    /// [`Durability::Memory`](crate::Durability::Memory) too. So of a range with an end, none before [`position`](Self::position) has come to that end does not
-    /// say that it holds no more.
+    /// Returns about 256 KiB of records, in whole batches; none at the end of the range or of the log. Records in memory are written first, unless
+    /// another thread is writing to the partition just then: then a later fetch returns them, even your own at
+    /// [`Durability::Memory`](crate::Durability::Memory). So in a range with an end, an empty result before [`position`](Self::position) has
+    /// reached that end does not mean that the range holds no more.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later try: seek to its `resume_at` to continue.
+    /// [`Corrupt`](crate::Error::Corrupt) for a damaged batch, now and at every later attempt: seek to its `resume_at` to continue.
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) when the position was deleted, unless the range that is
-    /// read has no beginning. [`UnknownTopic`](crate::Error::UnknownTopic) once the topic was deleted, at every call, whatever has its name by then: what was
-    /// fetched stays readable. [`Io`](crate::Error::Io).
+    /// read has no beginning. [`UnknownTopic`](crate::Error::UnknownTopic) once the topic was deleted, at every call, even if another topic
+    /// has its name by then: what was fetched stays readable. [`Io`](crate::Error::Io).
     pub fn fetch(&mut self) -> Result<Records> {
         self.fetch_within(FETCH)
     }
@@ -109,8 +109,8 @@ impl IntoIterator for PartitionReader {
 }
 
 /// Iterates over copies of a partition's records, up to the end at the time it gets there: what is in memory or about to be written then is
-/// written first, and waited for. It copies up to 500 records ahead:
-/// what is deleted meanwhile may still be handed out. An error is the last item: to continue after a damaged batch, read from
+/// written first, and waited for. It copies up to 500 records ahead, so
+/// it may still return what is deleted meanwhile. An error is the last item: to continue after a damaged batch, read from
 /// there.
 ///
 /// ```

@@ -3,7 +3,7 @@
 use crate::format::partition_for_key;
 use crate::types::Record;
 
-/// Chooses partitions. Must be a pure function of its arguments if the order per key is to be kept.
+/// Chooses partitions. It must be a pure function of its arguments if the order per key is to be kept.
 ///
 /// ```
 /// use annals::{Partitioner, Record};
@@ -19,13 +19,13 @@ use crate::types::Record;
 /// assert_eq!(ByCountry.partition(&Record::new().header("country", "no"), 4), Some((110 + 111) % 4));
 /// ```
 pub trait Partitioner: std::fmt::Debug + Send + Sync {
-    /// A partition below `partitions`, or `None` when any will do: then the producer fills one partition's batch after the
-    /// other. Not asked for records that name their partition, nor where the topic has only one.
+    /// Returns a partition below `partitions`, or `None` when any will do: then the producer fills one partition's batch after the
+    /// other. It is not called for records that name their partition, nor where the topic has only one.
     fn partition(&self, record: &Record<'_>, partitions: u32) -> Option<u32>;
 }
 
-/// Kafka's choice: murmur2 of the key, modulo the number of partitions; any partition for a null key. The same keys go to
-/// the same partitions as from Kafka's Java clients.
+/// Chooses as Kafka does: murmur2 of the key, modulo the number of partitions; any partition for a null key. The same keys go to
+/// the same partitions as with Kafka's Java clients.
 ///
 /// ```
 /// use annals::{KeyHash, Partitioner, Record};

@@ -36,61 +36,61 @@ impl<'a> RecordRef<'a> {
         Self { place, raw }
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn topic(&self) -> &'a str {
         self.place.topic()
     }
 
-    /// The partition's number.
+    /// Returns the partition's number.
     pub fn partition(&self) -> u32 {
         self.place.partition()
     }
 
-    /// Topic and partition.
+    /// Returns the topic and the partition's number.
     pub fn topic_partition(&self) -> &'a TopicPartition {
         self.place
     }
 
-    /// The record's offset.
+    /// Returns the record's offset.
     #[inline]
     pub fn offset(&self) -> Offset {
         self.raw.offset
     }
 
-    /// The record's timestamp, Unix milliseconds; -1 when it has none.
+    /// Returns the record's timestamp, Unix milliseconds; -1 when it has none.
     #[inline]
     pub fn timestamp(&self) -> Timestamp {
         self.raw.timestamp
     }
 
-    /// When the event happened, as the system counts time; `None` when the record has no timestamp.
+    /// Returns when the event happened, as system time; `None` when the record has no timestamp.
     pub fn time(&self) -> Option<SystemTime> {
         system_time(self.timestamp())
     }
 
-    /// The key, `None` when null.
+    /// Returns the key, `None` when null.
     #[inline]
     pub fn key(&self) -> Option<&'a [u8]> {
         self.raw.key
     }
 
-    /// The value, `None` when null.
+    /// Returns the value, `None` when null.
     #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.raw.value
     }
 
-    /// The headers in the order they were sent in; names may repeat.
+    /// Returns the headers in the order they were sent in; names may repeat.
     pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         self.raw.headers.iter()
     }
 
-    /// The value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
+    /// Returns the value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers().filter(|header| header.key == name).last()?.value
     }
 
-    /// A copy that outlives the fetch.
+    /// Returns a copy that outlives the fetch.
     pub fn to_owned(&self) -> OwnedRecord {
         let header = |header: Header<'_>| OwnedHeader {
             key: header.key.into_owned(),
@@ -139,7 +139,7 @@ pub struct OwnedRecord {
     pub partition: u32,
     /// The record's offset.
     pub offset: Offset,
-    /// Unix milliseconds; -1 when there is none.
+    /// The record's timestamp, Unix milliseconds; -1 when there is none.
     pub timestamp: Timestamp,
     /// The key, `None` when null.
     pub key: Option<Vec<u8>>,
@@ -167,12 +167,12 @@ impl OwnedRecord {
         }
     }
 
-    /// The value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
+    /// Returns the value of the last header of that name, as Kafka's clients choose; `None` when there is none or it is null.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rfind(|header| header.key == name)?.value.as_deref()
     }
 
-    /// When the event happened, as the system counts time; `None` when the record has no timestamp.
+    /// Returns when the event happened, as system time; `None` when the record has no timestamp.
     pub fn time(&self) -> Option<SystemTime> {
         system_time(self.timestamp)
     }

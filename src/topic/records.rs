@@ -4,8 +4,8 @@ use crate::log::{RecordSlice, RecordSliceIter};
 use crate::topic::record_ref::RecordRef;
 use crate::types::{Offset, TopicPartition};
 
-/// Records of one or more partitions, in offset order within each. It borrows nothing from the consumer: it keeps the
-/// segments it reads from alive, whatever retention does meanwhile.
+/// Records of one or more partitions, in offset order within each. They borrow nothing from the consumer: they keep the
+/// segments they are read from alive, whatever retention does meanwhile.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -63,17 +63,17 @@ impl Records {
         Self { partitions }
     }
 
-    /// How many records.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.partitions.iter().map(PartitionRecords::len).sum()
     }
 
-    /// True when there is none.
+    /// Returns true when there are no records.
     pub fn is_empty(&self) -> bool {
         self.partitions.iter().all(|partition| partition.slices.is_empty())
     }
 
-    /// The partitions it has records of, each with the offset after its last record: what to commit when all is done.
+    /// Returns the partitions that have records here, each with the offset after its last record: what to commit when all is done.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Offset)> {
         self.partitions.iter().filter_map(|records| Some((&records.place, records.next_offset()?)))
     }
@@ -83,7 +83,7 @@ impl Records {
         self.partitions.iter().filter_map(|records| Some((&records.place, records.first_offset()?)))
     }
 
-    /// All records, partition by partition. Nothing is allocated.
+    /// Iterates over all records, partition by partition. Nothing is allocated.
     pub fn iter(&self) -> RecordsIter<'_> {
         RecordsIter {
             partitions: self.partitions.iter(),
@@ -103,7 +103,7 @@ impl<'a> IntoIterator for &'a Records {
     }
 }
 
-/// Iterates [`Records`].
+/// Iterates over [`Records`].
 ///
 /// ```
 /// let none = annals::Records::default();

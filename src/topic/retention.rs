@@ -28,14 +28,17 @@ impl Partition {
     }
 
     /// Deletes every record below `before`. When the call returns they can never be read again, whatever crashes, and their bytes are
-    /// off the disk, unless the report [says otherwise](DeleteReport::is_freed); an offset at or below the start deletes nothing. Up to [`stable`](Self::stable) it is always possible: transactions that are
-    /// decided get their ends into the log first, which may take a sync, or up to a second where another thread is at it. Where those cannot be written, as on a full disk,
-    /// it goes on without, but for one that has records below `before` and from there on.
+    /// removed from the disk, unless the report [says otherwise](DeleteReport::is_freed). An offset at or below the start deletes nothing. Up
+    /// to [`stable`](Self::stable) it is always possible: transactions that are decided get their ends into the log first, which may take a
+    /// sync, or up to a second if another thread is doing it. If those cannot be written, as on a full disk, it continues without them,
+    /// except for a transaction that has records both below `before` and from there on.
     ///
     /// # Errors
     /// [`OffsetOutOfRange`](crate::Error::OffsetOutOfRange) above the end; [`InvalidArgument`](crate::Error::InvalidArgument) above the
-    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io), [`Held`](crate::Error::Held). Nothing is deleted then, but on a full disk
-    /// ([`is_disk_full`](crate::Error::is_disk_full)) whole segments below `before` may be, to make room for the rest; and where a sync has failed that says so, the partition is poisoned, and whether it is shows when the store is opened again.
+    /// first record of a transaction that is not decided; [`Io`](crate::Error::Io), [`Held`](crate::Error::Held). Nothing is deleted then,
+    /// with two exceptions. On a full disk ([`is_disk_full`](crate::Error::is_disk_full)) whole segments below `before` may be deleted, to
+    /// make room for the rest. If the error says that a sync has failed, the partition is poisoned, and the next open of the store shows
+    /// whether the records are deleted.
     pub fn delete_records(&self, before: Offset) -> Result<DeleteReport> {
         self.refuse_internal()?;
         // What comes later is asked for once it is there.
@@ -47,12 +50,12 @@ impl Partition {
 }
 
 impl Topic {
-    /// Removes from each partition what the topic's time, size and record limits do not keep, and reports what went. A
+    /// Removes from each partition what the topic's time, size and record limits do not keep, and reports what was removed. A
     /// topic without limits loses nothing. The store does the same by itself from time to time, and also what depends on
     /// groups: [`Store::apply_retention`](crate::Store::apply_retention).
     ///
     /// # Errors
-    /// The first failure of any partition; the others are done all the same.
+    /// The first failure of any partition; the others are processed all the same.
     pub fn apply_retention(&self) -> Result<Vec<RetentionReport>> {
         let retain = |partition: Partition| {
             partition.before_removal()?;

@@ -20,37 +20,37 @@ use crate::topic::topic::Topic;
 pub struct TopicStats {
     /// The topic's name.
     pub topic: String,
-    /// Its partitions in order.
+    /// The topic's partitions in order.
     pub partitions: Vec<PartitionStats>,
 }
 
 impl TopicStats {
-    /// Bytes of all partitions.
+    /// Returns the bytes of all partitions.
     pub fn bytes(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.bytes).sum()
     }
 
-    /// Records of all partitions.
+    /// Returns the number of records of all partitions.
     pub fn records(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.records).sum()
     }
 }
 
 impl Partition {
-    /// Its figures now. Reads no record; may wait for a write that is under way.
+    /// Returns the partition's figures now. It reads no record, but may wait for a write that is under way.
     ///
     /// # Errors
-    /// [`StoreClosed`](crate::Error::StoreClosed), [`UnknownTopic`](crate::Error::UnknownTopic) when it was deleted.
+    /// [`StoreClosed`](crate::Error::StoreClosed), [`UnknownTopic`](crate::Error::UnknownTopic) when the topic was deleted.
     pub fn stats(&self) -> Result<PartitionStats> {
         self.log().stats()
     }
 }
 
 impl Topic {
-    /// Its figures now.
+    /// Returns the topic's figures now.
     ///
     /// # Errors
-    /// As [`Partition::stats`].
+    /// As for [`Partition::stats`].
     pub fn stats(&self) -> Result<TopicStats> {
         let partitions = self.partitions().iter().map(Partition::stats).collect::<Result<Vec<_>>>()?;
         Ok(TopicStats { topic: self.name().to_owned(), partitions })

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::topic::partition_reader::PartitionReader;
 use crate::topic::records::Records;
 
-/// A [`PartitionReader`] as a [`Stream`] of [`Records`]: [`PartitionReader::into_stream`]. It ends with the range that is read, and
+/// A [`PartitionReader`] as a [`Stream`] of [`Records`], made by [`PartitionReader::into_stream`]. It ends with the range that is read, and
 /// after an error.
 ///
 /// ```
@@ -28,14 +28,14 @@ pub struct PartitionStream {
 }
 
 impl PartitionStream {
-    /// The reader, where the stream has come to.
+    /// Returns the reader at the position that the stream has reached.
     pub fn into_inner(self) -> PartitionReader {
         self.reader
     }
 }
 
 impl PartitionReader {
-    /// The reader as a stream of what [`next`](Self::next) hands out. Feature `async`.
+    /// Turns the reader into a stream of what [`next`](Self::next) returns. Feature `async`.
     pub fn into_stream(self) -> PartitionStream {
         PartitionStream { reader: self, is_over: false }
     }

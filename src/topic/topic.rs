@@ -13,7 +13,7 @@ use crate::topic::latest::Latest;
 use crate::topic::partition::Partition;
 use crate::topic::settings::Settings;
 
-/// A topic: named partitions with one configuration. Cheap to clone; used from many threads at once.
+/// A topic: named partitions with one configuration. Cheap to clone, and usable from many threads at once.
 ///
 /// ```
 /// # use annals::{Store, TopicConfig};
@@ -98,17 +98,17 @@ impl Topic {
         &self.inner.name
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// A random number made when the topic was created: another topic of the same name has another.
+    /// Returns a random number made when the topic was created: another topic of the same name has a different one.
     pub fn id(&self) -> u128 {
         self.inner.id
     }
 
-    /// Its configuration as stored, the number of partitions included.
+    /// Returns its configuration as stored, including the number of partitions.
     pub fn config(&self) -> TopicConfig {
         self.current().settings.text().clone()
     }
@@ -118,22 +118,22 @@ impl Topic {
         Arc::clone(&self.current().settings)
     }
 
-    /// What becomes of its old records.
+    /// Returns what happens to its old records.
     pub fn cleanup_policy(&self) -> CleanupPolicy {
         self.current().settings.cleanup_policy()
     }
 
-    /// How many partitions it has.
+    /// Returns the number of its partitions.
     pub fn partition_count(&self) -> u32 {
         u32::try_from(self.current().partitions.len()).unwrap_or(u32::MAX)
     }
 
-    /// All its partitions, in order.
+    /// Returns all its partitions, in order.
     pub fn partitions(&self) -> Vec<Partition> {
         self.current().partitions.clone()
     }
 
-    /// One of its partitions.
+    /// Returns one of its partitions.
     ///
     /// # Errors
     /// [`UnknownPartition`](Error::UnknownPartition).
@@ -169,8 +169,9 @@ impl Topic {
         }
     }
 
-    /// The last record of every key, without waiting for a compaction; tombstones left out. Of what lies below [`Partition::stable`](crate::Partition::stable): as
-    /// [`get`](Self::get), it does not see what stands behind a transaction that is not decided.
+    /// Iterates over the last record of every key, without waiting for a compaction, leaving out tombstones. It covers what lies below
+    /// [`Partition::stable`](crate::Partition::stable): like [`get`](Self::get), it does not see what comes after a transaction that is not
+    /// decided.
     pub fn latest(&self) -> Latest {
         Latest::new(self.partitions())
     }

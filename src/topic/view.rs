@@ -14,7 +14,7 @@ use crate::topic::stats::TopicStats;
 use crate::topic::topic::Topic;
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// A topic of a [`StoreReader`](crate::StoreReader). Cheap to clone; used from many threads at once.
+/// A topic of a [`StoreReader`](crate::StoreReader). Cheap to clone, and usable from many threads at once.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -47,37 +47,37 @@ impl TopicView {
         &self.topic
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn name(&self) -> &str {
         self.topic.name()
     }
 
-    /// A random number made when the topic was created: another topic of the same name has another.
+    /// Returns a random number made when the topic was created: another topic of the same name has a different one.
     pub fn id(&self) -> u128 {
         self.topic.id()
     }
 
-    /// Its configuration as stored, the number of partitions included.
+    /// Returns its configuration as stored, including the number of partitions.
     pub fn config(&self) -> TopicConfig {
         self.topic.config()
     }
 
-    /// What becomes of its old records.
+    /// Returns what happens to its old records.
     pub fn cleanup_policy(&self) -> CleanupPolicy {
         self.topic.cleanup_policy()
     }
 
-    /// How many partitions it has.
+    /// Returns the number of its partitions.
     pub fn partition_count(&self) -> u32 {
         self.topic.partition_count()
     }
 
-    /// All its partitions, in order.
+    /// Returns all its partitions, in order.
     pub fn partitions(&self) -> Vec<PartitionView> {
         self.topic.partitions().into_iter().map(PartitionView::new).collect()
     }
 
-    /// One of its partitions.
+    /// Returns one of its partitions.
     ///
     /// # Errors
     /// [`UnknownPartition`](crate::Error::UnknownPartition).
@@ -85,21 +85,21 @@ impl TopicView {
         self.topic.partition(number).map(PartitionView::new)
     }
 
-    /// The last record of every key, as [`Topic::latest`](crate::Topic::latest).
+    /// Iterates over the last record of every key, as [`Topic::latest`](crate::Topic::latest) does.
     pub fn latest(&self) -> Latest {
         self.topic.latest()
     }
 
-    /// Its figures now.
+    /// Returns its figures now.
     ///
     /// # Errors
-    /// As [`Partition::stats`](crate::Partition::stats).
+    /// As for [`Partition::stats`](crate::Partition::stats).
     pub fn stats(&self) -> Result<TopicStats> {
         self.topic.stats()
     }
 }
 
-/// A partition of a [`StoreReader`](crate::StoreReader). Cheap to clone; used from many threads at once.
+/// A partition of a [`StoreReader`](crate::StoreReader). Cheap to clone, and usable from many threads at once.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -142,82 +142,82 @@ impl PartitionView {
         &self.partition
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn topic(&self) -> &str {
         self.partition.topic()
     }
 
-    /// The partition's number, from 0.
+    /// Returns the partition's number, from 0.
     pub fn number(&self) -> u32 {
         self.partition.number()
     }
 
-    /// Topic and partition.
+    /// Returns the topic and the partition's number.
     pub fn topic_partition(&self) -> &TopicPartition {
         self.partition.topic_partition()
     }
 
-    /// First offset that may be read.
+    /// Returns the first offset that may be read.
     pub fn start(&self) -> Offset {
         self.seen().start()
     }
 
-    /// Everything below survives a power cut.
+    /// Returns the offset below which everything survives a power cut.
     pub fn durable(&self) -> Offset {
         self.seen().durable()
     }
 
-    /// The offset after the last record.
+    /// Returns the offset after the last record.
     pub fn end(&self) -> Offset {
         self.seen().end()
     }
 
-    /// How far committed records are read: see [`Partition::stable`](crate::Partition::stable).
+    /// Returns how far committed records are read: see [`Partition::stable`](crate::Partition::stable).
     pub fn stable(&self) -> Offset {
         self.seen().stable()
     }
 
-    /// Bytes of all batches in its segments.
+    /// Returns the bytes of all batches in its segments.
     pub fn bytes(&self) -> u64 {
         self.seen().bytes()
     }
 
-    /// Reads from `offset` on.
+    /// Returns a reader that begins at `offset`.
     ///
     /// # Errors
-    /// As [`Partition::read_from`](crate::Partition::read_from).
+    /// As for [`Partition::read_from`](crate::Partition::read_from).
     pub fn read_from(&self, offset: Offset) -> Result<PartitionReader> {
         self.partition.read_from(offset)
     }
 
-    /// Reads a range of offsets.
+    /// Returns a reader of a range of offsets.
     ///
     /// # Errors
-    /// As [`Partition::read`](crate::Partition::read).
+    /// As for [`Partition::read`](crate::Partition::read).
     pub fn read(&self, range: impl RangeBounds<Offset>) -> Result<PartitionReader> {
         self.partition.read(range)
     }
 
-    /// The record of `offset`, copied; `None` where no record has that offset any more.
+    /// Returns a copy of the record at `offset`; `None` if no record has that offset any more.
     ///
     /// # Errors
-    /// As [`Partition::get`](crate::Partition::get).
+    /// As for [`Partition::get`](crate::Partition::get).
     pub fn get(&self, offset: Offset) -> Result<Option<OwnedRecord>> {
         self.partition.get(offset)
     }
 
-    /// The earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later.
+    /// Returns the earliest offset whose record has a timestamp of `timestamp` (Unix milliseconds) or later.
     ///
     /// # Errors
-    /// As [`Partition::offset_for_time`](crate::Partition::offset_for_time).
+    /// As for [`Partition::offset_for_time`](crate::Partition::offset_for_time).
     pub fn offset_for_time(&self, timestamp: Timestamp) -> Result<Option<OffsetAndTimestamp>> {
         self.partition.offset_for_time(timestamp)
     }
 
-    /// Its figures now. Reads no record.
+    /// Returns its figures now. It reads no record.
     ///
     /// # Errors
-    /// As [`Partition::stats`](crate::Partition::stats).
+    /// As for [`Partition::stats`](crate::Partition::stats).
     pub fn stats(&self) -> Result<PartitionStats> {
         self.partition.stats()
     }

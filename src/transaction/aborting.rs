@@ -6,7 +6,7 @@ use crate::transaction::coordinator::Transactions;
 use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Named;
 
-/// What [`Store::abort_transaction`](crate::Store::abort_transaction) has found.
+/// The result of [`Store::abort_transaction`](crate::Store::abort_transaction).
 ///
 /// ```
 /// fn is_to_be_asked_again(found: annals::AbortOutcome) -> bool {
@@ -16,16 +16,16 @@ use crate::transaction::names::Named;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AbortOutcome {
-    /// Nothing of it takes effect. Readers pass over it from now on; its calls return [`TransactionAborted`](crate::Error::TransactionAborted), and the consumer whose
-    /// offsets it had is free.
+    /// Nothing of it takes effect. Readers skip it from now on; its calls return [`TransactionAborted`](crate::Error::TransactionAborted),
+    /// and the consumer whose offsets it had is free.
     Aborted,
     /// Nothing has changed: it was committed or aborted before, or nothing was ever written of it.
     Over,
-    /// Nothing has changed: a call of it is under way, a commit or a send, which may wait for room or for a disk. Ask again; one whose commit was called in
-    /// time is ended by nobody else.
+    /// Nothing has changed: a call of it is under way, a commit or a send, which may wait for room or for a disk. Call again; a transaction
+    /// whose commit was called in time cannot be ended by anyone else.
     Busy,
-    /// Nothing has changed: its commit has returned [`Undecided`](crate::Error::Undecided), or it rests on a topic that cannot be opened. It is decided
-    /// when the store is opened again.
+    /// Nothing has changed: its commit has returned [`Undecided`](crate::Error::Undecided), or it depends on a topic that cannot be opened.
+    /// It is decided when the store is opened again.
     Undecided,
 }
 

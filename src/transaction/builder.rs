@@ -46,7 +46,7 @@ pub(super) struct Settings {
     pub(super) holding: Holding,
 }
 
-/// Begins a transaction with other settings than [`Store::transaction`](crate::Store::transaction).
+/// Begins a transaction with settings other than those of [`Store::transaction`](crate::Store::transaction).
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -79,24 +79,26 @@ impl TransactionBuilder {
         Self { shared: Arc::clone(shared), producer, name: name.to_owned(), settings }
     }
 
-    /// What the decision survives when `commit` returns. [`Durability::Memory`] is taken for [`Durability::Os`]: a decision is
+    /// Sets what the decision survives when `commit` returns. [`Durability::Memory`] is taken as [`Durability::Os`]: a decision is
     /// always written. Default: [`Durability::Os`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self
     }
 
-    /// How many bytes are kept in memory. What goes beyond is written at once, and then readers of committed records wait for
-    /// the decision. With 0 every record is. Default: 16 MiB.
+    /// Sets how many bytes are kept in memory. What exceeds them is written at once, and then readers of committed records wait for
+    /// the decision. With 0 every record is written at once. Default: 16 MiB.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.settings.buffer_bytes = bytes;
         self
     }
 
-    /// `transaction.timeout.ms`: how long a transaction of which something is written may stay undecided. Then it is aborted, for
-    /// readers wait for it. Its calls look at the time themselves, a commit first of all: one that is called in time takes effect, however long it takes. Where
-    /// no call comes the store's maintenance ends it, within about a second; after [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand)
-    /// that is [`Store::maintain`](crate::Store::maintain). Measured by the system's clock of elapsed time: a store's own clock, as of a test, does not end it. Default: a minute; at least a millisecond, at most 15 minutes.
+    /// `transaction.timeout.ms`: how long a transaction that has written something may stay undecided. Then it is aborted, because
+    /// readers wait for it. Its calls check the time themselves, a commit before anything else: a commit that is called in time takes effect,
+    /// however long it takes. If no call comes, the store's maintenance ends the transaction, within about a second; after
+    /// [`maintain_by_hand`](crate::StoreBuilder::maintain_by_hand) that is [`Store::maintain`](crate::Store::maintain). Measured by the
+    /// system's monotonic clock: a store's own clock, as in a test, does not end it. Default: a minute; at least a millisecond, at most 15
+    /// minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
@@ -115,12 +117,13 @@ impl TransactionBuilder {
         self
     }
 
-    /// Begins. An earlier user of the name is fenced, and what that one has not committed is aborted. A commit or a send of that one that is
-    /// under way is waited for, also while it waits for room in a topic that blocks when it is full.
+    /// Begins the transaction. An earlier user of the name is fenced, and what it has not committed is aborted. If a commit or a send of that user is
+    /// under way, this waits for it, also while it waits for room in a topic that blocks when it is full.
     ///
     /// # Errors
-    /// [`InvalidName`](Error::InvalidName) for none, for more than 32000 bytes, and for one that begins with `annals.producer.`, as those of
-    /// named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig), [`StoreClosed`](Error::StoreClosed).
+    /// [`InvalidName`](Error::InvalidName) for an empty name, for one of more than 32000 bytes, and for one that begins with
+    /// `annals.producer.`, as those of named producers do in the store's own topic; [`InvalidConfig`](Error::InvalidConfig),
+    /// [`StoreClosed`](Error::StoreClosed).
     pub fn begin(self) -> Result<Transaction> {
         let Self { shared, producer, name, settings } = self;
         shared.check_process()?;

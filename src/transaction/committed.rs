@@ -2,24 +2,24 @@
 
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// What a transaction has put where.
+/// What a transaction has written, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Committed {
-    /// In the order of the partitions. Several of one partition if it was written to before the commit.
+    /// The batches in the order of the partitions. A partition has several if it was written to before the commit.
     pub batches: Vec<CommittedBatch>,
 }
 
-/// Records of a transaction in one partition, one after the other.
+/// Consecutive records of a transaction in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommittedBatch {
-    /// Where they are.
+    /// The partition they are in.
     pub topic_partition: TopicPartition,
-    /// Offset of the first record.
+    /// The offset of the first record.
     pub first_offset: Offset,
-    /// Offset of the last record.
+    /// The offset of the last record.
     pub last_offset: Offset,
-    /// Timestamp of the last record, Unix milliseconds.
+    /// The timestamp of the last record, Unix milliseconds.
     pub timestamp: Timestamp,
 }

@@ -11,8 +11,8 @@ use crate::topic::Durable;
 use crate::transaction::committed::Committed;
 use crate::transaction::round::Round;
 
-/// A commit on its way to the disk: [`Transaction::commit_async`](crate::Transaction::commit_async). Dropped before it is ready the commit
-/// stands.
+/// A commit on its way to the disk, returned by [`Transaction::commit_async`](crate::Transaction::commit_async). If it is dropped before it
+/// is ready, the commit stands.
 ///
 /// ```
 /// fn is_future(_: &impl Future<Output = annals::Result<annals::Committed>>) {}

@@ -9,12 +9,12 @@ use crate::topic::{BatchMetadata, Partition};
 use crate::transaction::coordinator::Transactions;
 use crate::types::{Durability, Record, Timestamp};
 
-/// A producer with a name, which numbers its records in each partition: 0, 1, 2 and so on. What comes with a number that was
-/// there is not appended again. So a program that was killed after it had sent something, and before it noted that it had, sends
-/// it once more: [`last_sequence`](Self::last_sequence) says where its source goes on, also after a restart.
+/// A producer with a name, which numbers its records in each partition: 0, 1, 2 and so on. A record with a number that was
+/// already sent is not appended again. So a program that was killed after it had sent something, and before it noted that it had, can send
+/// it again: [`last_sequence`](Self::last_sequence) says where its source continues, also after a restart.
 ///
 /// The number is that of the record in its partition, not that of the record in its source: a source that is read in order
-/// and divided the same way each time has the same numbers each time. Handles of one name share the count. Cheap to clone; used from
+/// and divided the same way each time gets the same numbers each time. Handles of one name share the count. Cheap to clone, and usable from
 /// many threads at once.
 ///
 /// ```
@@ -50,13 +50,14 @@ impl Registered {
     }
 }
 
-/// What became of records that have numbers.
+/// The result of appending numbered records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamedAppend {
     /// Where the records are.
     pub batch: BatchMetadata,
-    /// They were there before: nothing was appended. Of their timestamps the greatest is known then, and stands in `batch`.
+    /// True if the records were there before, so that nothing was appended. Of their timestamps only the greatest is known then, and `batch`
+    /// contains it.
     pub is_duplicate: bool,
 }
 
@@ -68,12 +69,12 @@ impl NamedProducer {
         Self { shared: Arc::clone(shared), name: name.into(), registered }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number of the last record that it has in the partition; none if it has none, or none for a week.
+    /// Returns the number of the last record that it has in the partition; `None` if it has none, or has had none for a week.
     pub fn last_sequence(&self, partition: &Partition) -> Option<i32> {
         partition.log().last_sequence(self.registered.producer_id, EPOCH)
     }
@@ -85,14 +86,16 @@ impl NamedProducer {
 
     /// Appends `records` as one batch, all or nothing, the first one with the number `sequence`. A batch that is among the last five
     /// of this name in the partition, or is the last one that was there when the store was opened, is not appended again, and
-    /// where it is is returned: by its first and last number alone, whatever its records hold. Behind the greatest `i32` the count begins at 0.
+    /// its place is returned: it is recognised by its first and last number alone, whatever its records hold. After the greatest `i32` the
+    /// count begins at 0.
     ///
-    /// The first record in a partition has the number 0. A partition forgets a name that has sent it nothing for a week; whoever goes on then does so
-    /// with the next number, which the partition cannot check: it takes any number from a name that it does not know, once the name is a week old.
+    /// The first record in a partition has the number 0. A partition forgets a name that has sent it nothing for a week; a sender that
+    /// continues after that must use the next number, which the partition cannot check: it takes any number from a name that it does not
+    /// know, once the name is a week old.
     ///
     /// # Errors
-    /// [`OutOfSequence`](Error::OutOfSequence): records before it are missing, or it came so long ago that it is not known where it
-    /// is; its number tells which. [`InvalidArgument`](Error::InvalidArgument) for no records or a negative number; otherwise as
+    /// [`OutOfSequence`](Error::OutOfSequence): records before it are missing, or it was sent so long ago that it is not known where it
+    /// is; its number tells which. [`InvalidArgument`](Error::InvalidArgument) for no records or a negative number; otherwise as for
     /// [`Partition::append`].
     pub fn append(
         &self,

@@ -14,7 +14,7 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 /// Producers of one name that write at the same time have ids that are no further from each other.
 const NEAR: i64 = 1 << 15;
 
-/// How far a transaction without an end is, in Kafka's words.
+/// The state of a transaction without an end, in Kafka's terms.
 ///
 /// ```
 /// use annals::stats::ReaderTransactionState;
@@ -23,7 +23,7 @@ const NEAR: i64 = 1 << 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReaderTransactionState {
-    /// Nothing is decided: its process may commit it, or another open finds out what its decision misses.
+    /// Nothing is decided: its process may still commit it, or another open finds out what its decision lacks.
     Ongoing,
     /// It is committed, and its ends are still to be written: within a second, or by the next open.
     PrepareCommit,
@@ -52,19 +52,19 @@ impl std::fmt::Display for ReaderTransactionState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReaderTransactionStats {
-    /// Its name. It is written with the first decision under it in a life of the store: `None` for one of a name that has decided nothing in that
-    /// life, as commits of records in one partition alone are no decisions, or whose decisions were compacted away.
+    /// The transaction's name. It is written with the first decision under it after an open of the store: `None` for a name that has decided
+    /// nothing since that open (commits of records in one partition alone are not decisions), or whose decisions were compacted away.
     pub name: Option<String>,
-    /// The id that its batches bear.
+    /// The producer id in its batches.
     pub producer_id: i64,
-    /// The epoch that its batches bear.
+    /// The producer epoch in its batches.
     pub producer_epoch: i16,
-    /// How far it is.
+    /// The transaction's state.
     pub state: ReaderTransactionState,
-    /// Since its first record, by that record's timestamp and the clock of this process.
+    /// The time since its first record, by that record's timestamp and the clock of this process.
     pub age: Duration,
-    /// Where something of it is written and its end is not, in order, with the offset of its first record there: readers of committed records wait
-    /// at it, or before.
+    /// The partitions where something of it is written but its end is not, in order, with the offset of its first record there: readers of
+    /// committed records wait at that offset, or before it.
     pub partitions: Vec<(TopicPartition, Offset)>,
 }
 

@@ -9,7 +9,7 @@ use crate::transaction::ids::ProducerId;
 use crate::transaction::names::Begun;
 use crate::types::{Timestamp, TopicPartition};
 
-/// A transaction of which some is written and nothing is decided: readers of committed records wait at its first record in each
+/// A transaction that has written something and is not decided: readers of committed records wait at its first record in each
 /// of its partitions.
 ///
 /// ```
@@ -20,16 +20,17 @@ use crate::types::{Timestamp, TopicPartition};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransactionStats {
-    /// Its name. `None` for one whose commit has returned [`Undecided`](crate::Error::Undecided): nobody can end it before the
+    /// The transaction's name. `None` for one whose commit has returned [`Undecided`](crate::Error::Undecided): nobody can end it before the
     /// store is opened again.
     pub name: Option<String>,
-    /// The id that its batches bear.
+    /// The producer id in its batches.
     pub producer_id: i64,
-    /// The epoch that its batches bear. With the id it names this transaction alone, for [`Store::abort_transaction`](crate::Store::abort_transaction).
+    /// The producer epoch in its batches. Together with the id it identifies this transaction, for
+    /// [`Store::abort_transaction`](crate::Store::abort_transaction).
     pub producer_epoch: i16,
-    /// Since something of it was written first, by the store's clock; `None` where `name` is.
+    /// The time since something of it was first written, by the store's clock; `None` if `name` is.
     pub age: Option<Duration>,
-    /// Where something of it is written, in order.
+    /// The partitions in which something of it is written, in order.
     pub partitions: Vec<TopicPartition>,
 }
 

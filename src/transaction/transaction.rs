@@ -18,16 +18,16 @@ use crate::transaction::names::Named;
 use crate::transaction::pieces::Pieces;
 use crate::types::{Durability, Offset, Record, Timestamp};
 
-/// Records in any topics, and committed offsets of groups, that take effect together or not at all: over a crash of the process,
-/// and, committed at [`Durability::Disk`](crate::Durability::Disk), over a power cut.
+/// Records in any topics, and committed offsets of groups, that take effect together or not at all: across a crash of the process,
+/// and, when committed at [`Durability::Disk`](crate::Durability::Disk), across a power cut.
 ///
 /// What is sent is kept in memory until [`commit`](Self::commit); dropping a transaction aborts it, and then nothing of it was ever
 /// written. Beyond [`buffer_bytes`](crate::TransactionBuilder::buffer_bytes) it is written as it comes, and readers of committed
 /// records wait at its first record until it is decided.
 ///
-/// A transaction has a name. A new one under the name fences the one before: of two processes' or threads' work under
-/// one name, only the last one's takes effect. So each of several members of a group that do the same work has a name of its own,
-/// the same one after a restart.
+/// A transaction has a name. A new one under the name fences the one before: if two processes or threads work under
+/// one name, only the work of the last one takes effect. So each of several members of a group that do the same work needs a name of its own,
+/// and the same name after a restart.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -107,18 +107,18 @@ impl Transaction {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.named.name
     }
 
-    /// Adds a record to the topic it names. Its offset is known when the transaction is committed.
+    /// Adds a record to the topic it names. Its offset is known once the transaction is committed.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::Error::UnknownTopic), [`UnknownPartition`](crate::Error::UnknownPartition), [`RecordTooLarge`](crate::Error::RecordTooLarge),
-    /// [`KeyRequired`](crate::Error::KeyRequired), [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of it, the others still are. Where the transaction is written as
-    /// it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call returns the same; [`Panicked`](crate::Error::Panicked) where a clock or a file system of
-    /// the program's own has panicked in an earlier one.
+    /// [`KeyRequired`](crate::Error::KeyRequired), [`InvalidTimestamp`](crate::Error::InvalidTimestamp): the record is not part of the transaction, but the
+    /// others still are. If the transaction is written as it comes, also what [`commit`](Self::commit) returns: then it is aborted, and every later call
+    /// returns the same error; [`Panicked`](crate::Error::Panicked) if a clock or a file system of the program has panicked in an earlier call.
     pub fn send(&mut self, record: Record<'_>) -> Result<()> {
         let place = self.check_going_on().and_then(|()| self.producer.place_of(&record));
         let sent = place.and_then(|partition| self.send_to(&partition, &record));
@@ -168,16 +168,16 @@ impl Transaction {
     /// Adds records, each to the topic it names.
     ///
     /// # Errors
-    /// As [`send`](Self::send): those before the one that is refused are part of it.
+    /// As for [`send`](Self::send): records before the one that is refused are part of the transaction.
     pub fn send_batch(&mut self, records: &[Record<'_>]) -> Result<()> {
         self.shared.check_process()?;
         records.iter().try_for_each(|record| self.send(record.clone()))
     }
 
-    /// Makes the commit depend on it that there was no append to the partition since the caller saw it end at `end`: where it stands after reading all that is committed
-    /// ([`PartitionReader::position`](crate::PartitionReader::position)), or [`Partition::stable`]. [`Partition::end`] may be behind records that are not decided, which nobody has read. The
-    /// end of another transaction is an append, too. With conditions on several partitions the transaction takes effect on what was seen of all of them, or not at all. What the transaction
-    /// itself has written there since is no append of another; several conditions on one partition must all hold.
+    /// Makes the commit depend on there having been no append to the partition since the caller saw it end at `end`: the position after reading all that is committed
+    /// ([`PartitionReader::position`](crate::PartitionReader::position)), or [`Partition::stable`]. [`Partition::end`] may be after undecided records, which nobody
+    /// has read. The end of another transaction is an append, too. With conditions on several partitions the transaction takes effect on what was seen of all of them,
+    /// or not at all. What the transaction itself has written there since does not count as another's append; several conditions on one partition must all hold.
     ///
     /// Otherwise [`commit`](Self::commit) returns [`UnexpectedEnd`](crate::Error::UnexpectedEnd); for a partition of another store
     /// [`InvalidArgument`](crate::Error::InvalidArgument).
@@ -230,22 +230,22 @@ impl Transaction {
         changed
     }
 
-    /// Commits with the transaction where `consumer` stands now, after what it has handed out: offsets and records take effect together.
+    /// Commits with the transaction the position that `consumer` has now, after what its polls have returned: offsets and records take effect together.
     ///
-    /// A transaction that takes no effect, be it that its commit fails, that it is aborted or dropped, takes the consumer back: its next poll hands out again what is not done, as
-    /// [`seek_to_committed`](Consumer::seek_to_committed) does. So call it first, before what may fail. After [`Undecided`](crate::Error::Undecided) the consumer stays where it is, and nothing
-    /// is committed for these partitions of the group before the store is opened again.
+    /// A transaction that takes no effect, because its commit fails or because it is aborted or dropped, sets the consumer back: its next poll returns again what is
+    /// not done, as [`seek_to_committed`](Consumer::seek_to_committed) does. So call this first, before what may fail. After [`Undecided`](crate::Error::Undecided)
+    /// the consumer keeps its position, and nothing is committed for these partitions of the group before the store is opened again.
     ///
-    /// Where the group has given a partition to another member after records of it were handed out that are not done, as at a poll in the middle of the transaction, the
-    /// commit is [`NotAssigned`](crate::Error::NotAssigned): the other one is handed these records again.
+    /// If the group has given a partition to another member after unfinished records of it were returned, as at a poll in the middle of the
+    /// transaction, the commit returns [`NotAssigned`](crate::Error::NotAssigned): the other member gets these records again.
     ///
-    /// From here to the end of the transaction the consumer's offsets are its own: another transaction is refused them, and so is
-    /// [`Consumer::commit`]; automatic commits wait. Fenced, expired or aborted from outside it has come to its end, also where nobody drops it.
+    /// From here to the end of the transaction the consumer's offsets belong to the transaction: another transaction is refused them, and so is
+    /// [`Consumer::commit`]; automatic commits wait. A transaction that is fenced, expired or aborted from outside has ended, even if nobody drops it.
     ///
     /// # Errors
-    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer without a group,
-    /// [`InvalidArgument`](crate::Error::InvalidArgument) for one of another store, one whose offsets another transaction holds, a second one of its group, and one that goes back and was not
-    /// polled since: what it holds is to come again.
+    /// [`OffsetUndecided`](crate::Error::OffsetUndecided) after such a transaction, [`InvalidConfig`](crate::Error::InvalidConfig) for a consumer
+    /// without a group, [`InvalidArgument`](crate::Error::InvalidArgument) for a consumer of another store, one whose offsets another transaction
+    /// holds, a second one of its group, and one that was set back and not polled since: the records it holds will be returned again.
     pub fn commit_offsets(&mut self, consumer: &Consumer) -> Result<()> {
         let added = self.try_to_commit_offsets(consumer);
         self.note_cause(added)
@@ -264,26 +264,26 @@ impl Transaction {
         self.take_part(|| PendingOffsets::new(&groups, is_over), |offsets| offsets.set(pending))
     }
 
-    /// Decides that all of it takes effect, and says where it is: where it was written. What an erasure or a deletion has taken of that meanwhile is not
-    /// there, and no error.
+    /// Commits the transaction, so that all of it takes effect, and returns where its records were written. What an erasure or a deletion has
+    /// removed of them meanwhile is not there, which is not an error.
     ///
     /// # Errors
-    /// [`Undecided`](crate::Error::Undecided): whether it takes effect shows after reopening the store. Nothing of it takes effect after any other error, be it one of these or not:
+    /// [`Undecided`](crate::Error::Undecided): reopening the store shows whether it takes effect. Nothing of it takes effect after any other error, whether it is one of these or not:
     /// [`UnexpectedEnd`](crate::Error::UnexpectedEnd), [`Conflict`](crate::Error::Conflict), [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`UnknownTopic`](crate::Error::UnknownTopic) where a topic of it was deleted meanwhile, also one that was written to before,
-    /// [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, [`OffsetUndecided`](crate::Error::OffsetUndecided) for those that an undecided transaction was
-    /// to commit, [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) where what it rests on cannot become durable in this life of the store, [`LockLost`](crate::Error::LockLost)
-    /// for an answer, [`StoreClosed`](crate::Error::StoreClosed); what [`send`](Self::send) may return, where the topic was altered since.
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`UnknownTopic`](crate::Error::UnknownTopic) if a topic of it was deleted meanwhile,
+    /// also one that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, [`OffsetUndecided`](crate::Error::OffsetUndecided)
+    /// for those that an undecided transaction was to commit, [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) if what it depends on cannot become durable before the
+    /// store is reopened, [`LockLost`](crate::Error::LockLost) for an answer, [`StoreClosed`](crate::Error::StoreClosed); and what [`send`](Self::send) may return, if the topic was altered since.
     pub fn commit(self) -> Result<Committed> {
         self.decide(None)
     }
 
-    /// The same for a task: what it returns is ready when the commit survives a power cut. It is decided when this returns, as with [`Durability::Os`](crate::Durability::Os), whatever the
-    /// transaction's own durability is: readers see it from then on. Dropped, the commit stands.
+    /// Does the same for a task: the returned future is ready when the commit survives a power cut. The commit is decided when this returns, as with
+    /// [`Durability::Os`](crate::Durability::Os), whatever the transaction's own durability is: readers see it from then on. If the future is dropped, the commit stands.
     ///
-    /// It waits for no disk, but where its answers are the last for whole segments of a topic with [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed), once where it
-    /// rests on what a killed life has left in a partition, and where 16,000 commits wait for one: the store's maintenance does not keep up, or is yours and does not run. For room it waits
-    /// only where a topic blocks when it is full.
+    /// The call does not wait for the disk, with these exceptions: if its answers are the last for whole segments of a topic with
+    /// [`retention_until_consumed`](crate::TopicConfig::retention_until_consumed); once, if it depends on what a killed process has left in a partition; and if 16,000
+    /// commits wait for the disk: the store's maintenance does not keep up, or is yours and does not run. It waits for room only if a topic blocks when it is full.
     ///
     /// ```
     /// # use annals::{Record, Store};
@@ -298,8 +298,8 @@ impl Transaction {
     /// ```
     ///
     /// # Errors
-    /// When it is ready, as `commit`. [`Undecided`](crate::Error::Undecided) also when a sync fails: readers have seen it then, and whether it
-    /// holds shows after reopening the store.
+    /// When it is ready, as for `commit`. [`Undecided`](crate::Error::Undecided) also when a sync fails: readers have seen it then, and
+    /// reopening the store shows whether it holds.
     pub fn commit_async(self) -> Committing {
         let (later, name) = (Mutex::default(), Arc::clone(&self.named.name));
         let doubts = self.participants.iter().filter_map(|one| one.doubt()).collect();
@@ -330,11 +330,11 @@ impl Transaction {
         Ok(Committed { batches: all.filter(is_of_users).map(Put::committed).collect() })
     }
 
-    /// Nothing of it takes effect. The same as dropping it, and reports whether it still could have taken effect.
+    /// Aborts the transaction, so that nothing of it takes effect. This is the same as dropping it, but reports whether it could still have taken effect.
     ///
     /// # Errors
     /// [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
-    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted): it was aborted before.
+    /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted): it had already been aborted.
     pub fn abort(mut self) -> Result<()> {
         let going_on = self.check_going_on();
         self.note_cause(going_on)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Offset, Query};
 
-/// What an append to a stream expects of it. The version of a stream is the offset of its last event.
+/// What an append to a stream expects of the stream. The version of a stream is the offset of its last event.
 ///
 /// ```
 /// # use annals::{Error, Expected, Record, Store, TopicConfig};
@@ -22,11 +22,11 @@ use super::{Offset, Query};
 pub enum Expected {
     /// Nothing: the events are appended whatever is there.
     Any,
-    /// That it has no event.
+    /// The stream has no event.
     NoStream,
-    /// That it has an event.
+    /// The stream has an event.
     Exists,
-    /// That its last event has this offset.
+    /// The stream's last event has this offset.
     Version(Offset),
 }
 
@@ -43,7 +43,7 @@ impl Expected {
     }
 }
 
-/// What an append depends on: that a stream is as expected, or that events are there, or not.
+/// What an append depends on: that a stream is as expected, or that certain events are there, or are not.
 ///
 /// ```
 /// # use annals::{Condition, Durability, Query, Record, Store, TopicConfig};
@@ -73,22 +73,22 @@ pub(crate) enum On {
 }
 
 impl Condition {
-    /// The stream of that key is as expected.
+    /// Requires that the stream of that key is as expected.
     pub fn stream(key: impl AsRef<[u8]>, expected: Expected) -> Self {
         Self { on: On::Stream { key: key.as_ref().into(), expected } }
     }
 
-    /// No event matches from that offset on: what was read up to there is all there is.
+    /// Requires that no event matches from that offset on: what was read up to there is all there is.
     pub fn none_since(query: Query, position: Offset) -> Self {
         Self { on: On::None { query, since: position } }
     }
 
-    /// No event matches at all: what is to be there once is not there yet.
+    /// Requires that no event matches at all: what may be there only once is not there yet.
     pub fn none(query: Query) -> Self {
         Self::none_since(query, 0)
     }
 
-    /// An event matches.
+    /// Requires that an event matches.
     pub fn some(query: Query) -> Self {
         Self { on: On::Some { query } }
     }

@@ -15,7 +15,7 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Durability {
-    /// In this process's memory. Written when the batch is full, after `linger`, on `flush`, on close, or as soon as a
+    /// In this process's memory. It is written when the batch is full, after `linger`, on `flush`, on close, or as soon as a
     /// reader wants it. If that write fails, the next `send` or `flush` says which offsets were lost.
     Memory,
     /// Handed to the operating system by a successful write.

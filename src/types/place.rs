@@ -18,17 +18,17 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
-    /// The partition numbered `partition` (from 0) of `topic`. Nothing is looked up.
+    /// Names partition `partition` (from 0) of `topic`. Nothing is looked up.
     pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
         Self { topic: topic.into(), partition }
     }
 
-    /// The topic's name.
+    /// Returns the topic's name.
     pub fn topic(&self) -> &str {
         &self.topic
     }
 
-    /// The partition's number, from 0.
+    /// Returns the partition's number, from 0.
     pub fn partition(&self) -> u32 {
         self.partition
     }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Which events are asked for, by their types and tags. A type is the value of a header `type`, a tag that of a header `tag`, of
-/// which an event may have several.
+/// Selects events by their types and tags. A type is the value of a header `type`, a tag that of a header `tag`; an
+/// event may have several tags.
 ///
-/// A query is a choice: an event matches if one of its alternatives does. An alternative names types, of which the event has one,
-/// and tags, of which it has all.
+/// A query is a set of alternatives: an event matches if it matches one of them. An alternative names types, of which the event must have one,
+/// and tags, of which it must have all.
 ///
 /// ```
 /// use annals::Query;
@@ -32,29 +32,29 @@ struct Alternative {
 }
 
 impl Query {
-    /// Every event.
+    /// Selects every event.
     pub fn all() -> Self {
         Self { alternatives: vec![Alternative::default()] }
     }
 
-    /// Events with this tag.
+    /// Selects events with this tag.
     pub fn tag(tag: impl AsRef<[u8]>) -> Self {
         Self::all().and_tag(tag)
     }
 
-    /// Events of this type.
+    /// Selects events of this type.
     pub fn of_type(name: impl AsRef<[u8]>) -> Self {
         Self::all().types([name])
     }
 
-    /// Of those, the ones that have this tag too.
+    /// Restricts each alternative to events that have this tag too.
     #[must_use]
     pub fn and_tag(mut self, tag: impl AsRef<[u8]>) -> Self {
         self.alternatives.iter_mut().for_each(|one| one.tags.push(tag.as_ref().into()));
         self
     }
 
-    /// Of those, the ones that are of one of these types: of no type, no event. Takes the place of types that were named before.
+    /// Restricts each alternative to events of one of these types; with no types, to no event. It replaces types that were named before.
     #[must_use]
     pub fn types<T: AsRef<[u8]>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         let types: Vec<Box<[u8]>> = types.into_iter().map(|one| one.as_ref().into()).collect();
@@ -62,14 +62,14 @@ impl Query {
         self
     }
 
-    /// Those, and those of the other query.
+    /// Adds the alternatives of the other query.
     #[must_use]
     pub fn or(mut self, other: Self) -> Self {
         self.alternatives.extend(other.alternatives);
         self
     }
 
-    /// How many alternatives it has.
+    /// Returns the number of alternatives.
     pub fn alternatives(&self) -> usize {
         self.alternatives.len()
     }

@@ -10,7 +10,7 @@ use super::{Shown, Timestamp};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header<'a> {
     /// The header's name. What is sent here is UTF-8. Clients of brokers may have written names of other bytes: they are read
-    /// with U+FFFD in the place of what is not UTF-8, as Kafka's own consumer reads them, and stay as they are in the files.
+    /// with U+FFFD in place of what is not UTF-8, as Kafka's own consumer reads them, and stay as they are in the files.
     pub key: Cow<'a, str>,
     /// The header's value; `None` is Kafka's null, which differs from an empty value.
     pub value: Option<&'a [u8]>,
@@ -40,23 +40,23 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// An empty record for a sender that already knows its topic: null key, null value, no headers, timestamped on append.
+    /// Returns an empty record for a sender that already knows its topic: null key, null value, no headers, timestamped on append.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty record for `topic`.
+    /// Returns an empty record for `topic`.
     pub fn to(topic: &'a str) -> Self {
         Self { topic: Some(topic), ..Self::default() }
     }
 
-    /// Addresses the record to `topic`, instead of where it was addressed to before.
+    /// Addresses the record to `topic`, instead of any topic set before.
     pub fn topic(mut self, topic: &'a str) -> Self {
         self.topic = Some(topic);
         self
     }
 
-    /// Sets the key. Records of equal keys go to the same partition and keep their order there.
+    /// Sets the key. Records with equal keys go to the same partition and keep their order there.
     pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
         self.key = Some(key.as_ref());
         self
@@ -94,7 +94,7 @@ impl<'a> Record<'a> {
     }
 
     /// Sets when the event happened, in Unix milliseconds. Without it the store's clock is read on append.
-    /// [`NO_TIMESTAMP`](crate::NO_TIMESTAMP), -1, is a record that has none; any other time before 1970 is refused on append.
+    /// [`NO_TIMESTAMP`](crate::NO_TIMESTAMP), -1, makes a record without one; any other time before 1970 is refused on append.
     pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
         self.timestamp = Some(timestamp);
         self
@@ -112,38 +112,38 @@ impl<'a> Record<'a> {
         self.timestamp(millis)
     }
 
-    /// Sends to this partition whatever the key.
+    /// Sends to this partition, whatever the key.
     pub fn partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);
         self
     }
 
-    /// The topic it is addressed to.
+    /// Returns the topic it is addressed to.
     pub fn topic_name(&self) -> Option<&'a str> {
         self.topic
     }
 
-    /// The partition it is addressed to.
+    /// Returns the partition it is addressed to.
     pub fn partition_number(&self) -> Option<u32> {
         self.partition
     }
 
-    /// The timestamp set, in Unix milliseconds.
+    /// Returns the timestamp set, in Unix milliseconds.
     pub fn timestamp_millis(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
-    /// The key, `None` when null.
+    /// Returns the key, `None` when null.
     pub fn key_bytes(&self) -> Option<&'a [u8]> {
         self.key
     }
 
-    /// The value, `None` when null.
+    /// Returns the value, `None` when null.
     pub fn value_bytes(&self) -> Option<&'a [u8]> {
         self.value
     }
 
-    /// The headers in order.
+    /// Returns the headers in order.
     pub fn headers(&self) -> &[Header<'a>] {
         &self.headers
     }

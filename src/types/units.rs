@@ -1,6 +1,6 @@
 //! Units of the log.
 
-/// A record's place in its partition, counted from 0. Offsets grow by one per record sent; retention and compaction
+/// A record's position in its partition, counted from 0. Offsets grow by one per record sent; retention and compaction
 /// leave gaps, so never assume that `offset + 1` exists.
 pub type Offset = i64;
 

@@ -6,7 +6,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 /// A result of the mirror.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a topic is not mirrored any more.
+/// Why a topic is no longer mirrored.
 ///
 /// ```
 /// use annals_mirror::Error;
@@ -33,10 +33,10 @@ pub enum Error {
     /// A call of the store failed.
     #[error(transparent)]
     Store(#[from] annals::Error),
-    /// The topics on both sides do not fit each other. Nothing was mirrored.
+    /// The topics on both sides do not match. Nothing was mirrored.
     #[error("the two sides do not fit, and nothing was mirrored:\n  {}", .0.join("\n  "))]
     Differences(Vec<String>),
-    /// Another mirror of the topic has begun, or a transaction has outlived its timeout.
+    /// Another mirror of the topic has begun, or a transaction has exceeded its timeout.
     #[error(
         "another mirror of {topic} has begun, or this one was away for longer than a transaction may take: {source}"
     )]
@@ -51,50 +51,50 @@ pub enum Error {
         "{partition}: what is at offsets {position} to {start} was deleted before it was mirrored; `skip_deleted` goes on behind it"
     )]
     Deleted {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// Where the source begins.
+        /// The start of the source's partition.
         start: Offset,
     },
-    /// What was mirrored before is not of this source.
+    /// What was mirrored before is not from this source.
     #[error("{partition}: the mirror stands at offset {position}, {reason}")]
     Diverged {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
     },
-    /// What is in the source is of a transaction that has no end in the log yet, and that a power cut may take back; nobody has written the end for
-    /// as long as the patience lasts.
+    /// The source holds records of a transaction that has no end in the log yet, and that a power cut may take back; nobody has written the end
+    /// within the patience.
     #[error(
         "{partition}: what is at offsets {position} to {end} is of a transaction whose end is not written; a process that opens the store to write does that"
     )]
     Uncertain {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Where the mirror stands.
+        /// The mirror's position.
         position: Offset,
-        /// What it was to reach.
+        /// The offset that it had to reach.
         end: Offset,
     },
     /// A record cannot be carried over as it is.
     #[error("{partition}@{offset} cannot be mirrored: {reason}")]
     Refused {
-        /// Of the source.
+        /// The partition of the source.
         partition: TopicPartition,
-        /// Its offset there.
+        /// The record's offset there.
         offset: Offset,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A setting is missing or wrong.
     #[error("{0}")]
     Settings(String),
-    /// Nothing took effect for as long as the patience lasts.
+    /// Nothing took effect within the patience.
     #[error("gave up after {seconds} s without a step: {last}")]
     GaveUp {
         /// The patience.
@@ -139,7 +139,7 @@ impl Error {
         }
     }
 
-    /// Whether a new session may get further.
+    /// Returns whether a new session may get further.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Cluster { source, .. } => {

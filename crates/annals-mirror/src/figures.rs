@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Figures of a mirror at one moment, by topic. They count from its making.
+/// Figures of a mirror at one moment, by topic. They count from its creation.
 ///
 /// ```
 /// # use annals_mirror::Figures;
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Figures {
-    /// By topic.
+    /// The figures of each topic.
     pub topics: BTreeMap<String, TopicFigures>,
 }
 
@@ -33,27 +33,27 @@ pub struct Figures {
 pub struct TopicFigures {
     /// Records of steps that took effect.
     pub records: u64,
-    /// Their keys, values and headers.
+    /// Bytes of their keys, values and headers.
     pub bytes: u64,
     /// Steps that took effect.
     pub steps: u64,
     /// Sessions that ended before the mirror did.
     pub restarts: u64,
-    /// Offsets of the source that are not mirrored, at the last look.
+    /// Offsets of the source that are not mirrored, when last checked.
     pub lag: u64,
     /// Offsets of groups that were translated and committed.
     pub translated: u64,
-    /// Why the last session ended; none while one goes on.
+    /// Why the last session ended; `None` while a session is running.
     pub failure: Option<String>,
 }
 
 impl Figures {
-    /// Records of all topics.
+    /// Returns the records of all topics.
     pub fn records(&self) -> u64 {
         self.topics.values().map(|topic| topic.records).sum()
     }
 
-    /// Lag of all topics.
+    /// Returns the lag of all topics.
     pub fn lag(&self) -> u64 {
         self.topics.values().map(|topic| topic.lag).sum()
     }

@@ -1,4 +1,4 @@
-//! Topics of an [`annals`] store to a Kafka cluster, and from one, exactly once. `docs/mirror.md` is the contract.
+//! Mirrors topics of an [`annals`] store to a Kafka cluster, and from one, exactly once. `docs/mirror.md` is the contract.
 //!
 //! ```no_run
 //! use annals::Store;

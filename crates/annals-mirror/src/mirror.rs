@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the first calls to a cluster are tried at most: one that never answers may be no cluster.
 const BEGINNING: Duration = Duration::from_secs(120);
 
-/// Topics of a store and a cluster that are mirrored. What is promised is in `docs/mirror.md`.
+/// A mirror of topics between a store and a cluster. What it promises is in `docs/mirror.md`.
 ///
 /// ```no_run
 /// # use annals::Store;
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Mirror {
 }
 
 impl Mirror {
-    /// From a store to a cluster. Checks the topics of both sides, and creates those that are missing in the cluster.
+    /// Makes a mirror from a store to a cluster. Checks the topics of both sides, and creates those that are missing in the cluster.
     ///
     /// # Errors
     /// [`Differences`](Error::Differences), [`Settings`](Error::Settings), [`Cluster`](Error::Cluster), [`Store`](Error::Store).
@@ -102,7 +102,7 @@ impl Mirror {
         Ok(Self { settings, board: Arc::default(), way })
     }
 
-    /// From a cluster into a store. Checks the topics of both sides, and creates those that are missing in the store.
+    /// Makes a mirror from a cluster into a store. Checks the topics of both sides, and creates those that are missing in the store.
     ///
     /// # Errors
     /// [`Differences`](Error::Differences), [`Settings`](Error::Settings), [`Cluster`](Error::Cluster), [`Store`](Error::Store).
@@ -140,10 +140,10 @@ impl Mirror {
         Ok(Self { settings, board: Arc::default(), way })
     }
 
-    /// Mirrors until all is done that was there at the start, where the settings say once, or until `stop` is set.
+    /// Mirrors until everything is done that was there at the start, if the settings say once, or until `stop` is set.
     ///
     /// # Errors
-    /// The first one that ended the work on a topic; the others were mirrored all the same.
+    /// The first error that ended the work on a topic; the others were mirrored all the same.
     pub fn run(&self, stop: &AtomicBool) -> Result<Figures> {
         let context = Context { settings: &self.settings, board: &self.board, stop };
         let outcomes: Vec<_> = std::thread::scope(|scope| {
@@ -167,7 +167,7 @@ impl Mirror {
         Ok(self.figures())
     }
 
-    /// How far it is, from any thread.
+    /// Returns its figures, from any thread.
     pub fn figures(&self) -> Figures {
         self.board.now()
     }

@@ -9,8 +9,8 @@ const MOST_RUNS: usize = 4096;
 /// Runs that a step adds at most.
 const MOST_RUNS_A_STEP: usize = 64;
 
-/// A stretch of the source and where it went. It begins and ends with a record on both sides, but for a coarse one, which may be all that is known
-/// of a stretch.
+/// A range of the source and where it went. It begins and ends with a record on both sides, except for a coarse one, which may be all that is known
+/// of a range.
 ///
 /// ```
 /// use annals_mirror::Run;
@@ -19,15 +19,15 @@ const MOST_RUNS_A_STEP: usize = 64;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// Offset of its first record in the source.
+    /// The offset of its first record in the source.
     pub source: Offset,
-    /// Offset behind its last record there.
+    /// The offset after its last record there.
     pub source_next: Offset,
-    /// Offset of its first record in the target.
+    /// The offset of its first record in the target.
     pub target: Offset,
-    /// Offset behind its last record there.
+    /// The offset after its last record there.
     pub target_next: Offset,
-    /// Whether there are gaps in it, on either side, so that only its ends are known.
+    /// Whether it has gaps, on either side, so that only its ends are known.
     pub is_coarse: bool,
 }
 
@@ -75,7 +75,7 @@ impl Runs {
     }
 }
 
-/// Where an offset of the source is in the target.
+/// The place of an offset of the source in the target.
 ///
 /// ```
 /// use annals_mirror::{OffsetMap, Translated};
@@ -83,15 +83,15 @@ impl Runs {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Translated {
-    /// There: what comes next in the source comes next in the target.
+    /// At this offset: what comes next in the source comes next in the target.
     Exactly(Offset),
-    /// Not before that: some records in front of it come again.
+    /// Not before this offset: some records before it come again.
     Before(Offset),
-    /// What is in front of it is not mirrored yet.
+    /// What comes before it is not mirrored yet.
     NotYet,
 }
 
-/// The way of one partition's offsets, piecewise linear.
+/// The mapping of one partition's offsets, piecewise linear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OffsetMap {
     /// By the first source offset.
@@ -112,7 +112,7 @@ impl Changes {
 }
 
 impl OffsetMap {
-    /// The offset behind the last record that is mirrored.
+    /// Returns the offset after the last record that is mirrored.
     pub fn position(&self) -> Option<Offset> {
         self.runs.last_key_value().map(|(_, last)| last.source_next)
     }
@@ -126,12 +126,12 @@ impl OffsetMap {
         self.runs.keys().copied()
     }
 
-    /// How many runs it has.
+    /// Returns how many runs it has.
     pub fn runs(&self) -> usize {
         self.runs.len()
     }
 
-    /// Where `offset` of the source is, when all records below `mirrored` are in the target.
+    /// Returns where `offset` of the source is, when all records below `mirrored` are in the target.
     pub fn translate(&self, offset: Offset, mirrored: Offset) -> Translated {
         let Some((_, first)) = self.runs.first_key_value() else { return Translated::NotYet };
         let Some((_, run)) = self.runs.range(..=offset).next_back() else {

@@ -42,20 +42,20 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// `servers` is a client's `bootstrap.servers`. Nothing is connected yet.
+    /// Names the cluster by `servers`, which is a client's `bootstrap.servers`. It connects to nothing yet.
     pub fn new(servers: &str) -> Self {
         let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
         Self { settings, replication: -1 }
     }
 
-    /// A setting of librdkafka. Those that the promises of `annals-port` rest on cannot be changed.
+    /// Sets a setting of librdkafka. Those that the promises of `annals-port` depend on cannot be changed.
     #[must_use]
     pub fn client(mut self, key: &str, value: &str) -> Self {
         self.settings.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Replicas of topics that are created. Default: the cluster's.
+    /// Sets the number of replicas of topics that are created. Default: the cluster's.
     #[must_use]
     pub fn replication(mut self, replicas: u16) -> Self {
         self.replication = i32::from(replicas);

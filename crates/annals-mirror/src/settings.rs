@@ -35,7 +35,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `servers` is a client's `bootstrap.servers`.
+    /// Names the cluster by `servers`, which is a client's `bootstrap.servers`.
     pub fn new(servers: &str) -> Self {
         Self {
             client: BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]),
@@ -52,8 +52,8 @@ impl Settings {
         }
     }
 
-    /// A setting of librdkafka, for how the cluster is reached: `security.protocol`, `sasl.mechanism`. Those that the promise of the
-    /// mirror rests on (transactions, isolation, commits) are its own, whatever is set here.
+    /// Sets a setting of librdkafka, for how to reach the cluster: `security.protocol`, `sasl.mechanism`. The mirror sets those that its
+    /// promise depends on (transactions, isolation, commits) itself, whatever is set here.
     pub fn client(mut self, key: &str, value: &str) -> Self {
         self.client.insert(key.to_owned(), value.to_owned());
         self
@@ -71,49 +71,49 @@ impl Settings {
         self
     }
 
-    /// Ends when all is mirrored that was there at the start. Otherwise it goes on until it is stopped.
+    /// Ends when everything is mirrored that was there at the start. Otherwise the mirror runs until it is stopped.
     pub fn once(mut self) -> Self {
         self.is_once = true;
         self
     }
 
-    /// Topics that are missing on the target are an error. Otherwise they are created.
+    /// Makes topics that are missing on the target an error. Otherwise they are created.
     pub fn without_creating(mut self) -> Self {
         self.creates = false;
         self
     }
 
-    /// Goes on behind what was deleted before it was mirrored. Otherwise that is an error.
+    /// Continues after what was deleted before it was mirrored. Otherwise that is an error.
     pub fn skip_deleted(mut self) -> Self {
         self.skips_deleted = true;
         self
     }
 
-    /// Replicas of the topics that are created in the cluster. Default: the cluster's.
+    /// Sets the number of replicas of the topics that are created in the cluster. Default: the cluster's.
     pub fn replication(mut self, replicas: u16) -> Self {
         self.replication = i32::from(replicas);
         self
     }
 
-    /// What a step into the store survives. Default: [`Durability::Disk`].
+    /// Sets what a step into the store survives. Default: [`Durability::Disk`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How many records a step has at most, about. Default: 20,000.
+    /// Sets about how many records a step has at most. Default: 20,000.
     pub fn step_records(mut self, records: usize) -> Self {
         self.step_records = records.max(1);
         self
     }
 
-    /// How many bytes of keys, values and headers a step has at most, about. Default: 16 MiB.
+    /// Sets about how many bytes of keys, values and headers a step has at most. Default: 16 MiB.
     pub fn step_bytes(mut self, bytes: usize) -> Self {
         self.step_bytes = bytes.max(1);
         self
     }
 
-    /// How long it tries without a step that takes effect. Default: 5 minutes where it ends by itself, for ever otherwise.
+    /// Sets how long it tries without a step that takes effect. Default: 5 minutes if it ends by itself, for ever otherwise.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self

@@ -1,5 +1,5 @@
-//! What every backend does alike. A backend's tests run all checks; each makes topics and groups of its own, so that they can run
-//! against a cluster that others use, too.
+//! Checks of what every backend has in common. A backend's tests run all of them; each check makes its own topics and groups, so that the
+//! checks can run against a cluster that others use, too.
 //!
 //! ```
 //! use annals_port::{Embedded, conformance};
@@ -21,10 +21,10 @@ use annals::TopicConfig;
 
 use crate::verbs::{Backend, Consume, Received};
 
-/// What a check found.
+/// Why a check failed.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// One thing that every backend does.
+/// A check of one thing that every backend does.
 ///
 /// ```
 /// # use annals_port::{Embedded, conformance};
@@ -33,13 +33,13 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 #[derive(Debug)]
 pub struct Check<B> {
-    /// What it does, as a sentence.
+    /// What the backend does, as a sentence.
     pub name: &'static str,
-    /// Looks, with names that begin with the second argument: another one for each run.
+    /// Runs the check, with names that begin with the second argument: a different one for each run.
     pub run: fn(&B, &str) -> Result<(), Failure>,
 }
 
-/// All of them.
+/// Returns all checks.
 pub fn checks<B: Backend>() -> Vec<Check<B>> {
     let mut all = records::checks();
     all.extend(groups::checks());

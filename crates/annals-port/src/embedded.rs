@@ -12,7 +12,7 @@ use annals::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::verbs::{Backend, Consume, Produce, Received};
 
-/// An [`annals::Store`]: a Kafka in this process.
+/// An [`annals::Store`] as the backend: a Kafka in this process.
 ///
 /// ```
 /// use annals_port::{Backend, Embedded};
@@ -32,24 +32,24 @@ impl Embedded {
     /// Opens or creates the store in a directory.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// As for [`Store::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Ok(Self::new(Store::open(path)?))
     }
 
-    /// Of a store that is open.
+    /// Uses a store that is already open.
     pub fn new(store: Store) -> Self {
         Self { store, durability: Durability::Os }
     }
 
-    /// What is there when a flush or a commit returns survives that. Default: [`Durability::Os`], which is what a broker does by default.
+    /// Sets what a flush or a commit survives when it returns. Default: [`Durability::Os`], which is what a broker does by default.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// The store, for what only it has.
+    /// Returns the store, for what only a store can do.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -253,7 +253,7 @@ pub struct EmbeddedConsumer {
 }
 
 impl EmbeddedConsumer {
-    /// The consumer, for what only it has.
+    /// Returns the consumer, for what only an annals consumer can do.
     pub fn inner(&mut self) -> &mut Consumer {
         &mut self.consumer
     }

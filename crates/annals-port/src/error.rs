@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A result of either backend.
+/// A result of any backend.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What a program can do about it.
+/// The kind of an error, by what a program can do about it.
 ///
 /// ```
 /// use annals_port::{Error, ErrorKind};
@@ -16,19 +16,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// There is no such topic, or no such partition.
+    /// There is no such topic or no such partition.
     UnknownTopic,
-    /// A topic of that name is there.
+    /// A topic of that name already exists.
     TopicExists,
-    /// Another producer has the transactional id by now: end.
+    /// Another producer has taken over the transactional id: stop.
     Fenced,
     /// The group has given the partition to another member.
     NotAssigned,
-    /// The record cannot be taken as it is: too large, without a key in a compacted topic, a time out of range.
+    /// The record cannot be accepted as it is: it is too large, has no key in a compacted topic, or its time is out of range.
     Refused,
-    /// A call that does not fit here: a commit without a transaction, an unknown setting.
+    /// The call is not valid here: a commit without a transaction, an unknown setting.
     Invalid,
-    /// The same may succeed later.
+    /// The same call may succeed later.
     Retriable,
     /// See the message.
     Other,
@@ -53,19 +53,19 @@ pub struct Error {
 }
 
 impl Error {
-    /// For those who write a backend.
+    /// Makes an error; for authors of a backend.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into(), source: None }
     }
 
-    /// With what the backend said.
+    /// Adds the backend's own error as the source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What a program can do about it.
+    /// Returns what a program can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,4 +1,4 @@
-//! One program over an [`annals`] store and over a Kafka cluster: the Java client's verbs as traits. `docs/port.md` says what each
+//! One program for an [`annals`] store and a Kafka cluster: the verbs of the Java client as traits. `docs/port.md` says what each
 //! backend promises, and where they differ.
 //!
 //! ```

@@ -6,7 +6,7 @@ use annals::{Offset, Record, Timestamp, TopicConfig, TopicPartition};
 
 use crate::error::Result;
 
-/// Where topics, producers and consumers come from: a store, or a cluster.
+/// A source of topics, producers and consumers: a store, or a cluster.
 ///
 /// ```
 /// use annals_port::{Backend, Consume, Produce, Result};
@@ -38,50 +38,50 @@ use crate::error::Result;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Backend {
-    /// What its consumers are.
+    /// The type of its consumers.
     type Consumer: Consume;
-    /// What its producers are.
+    /// The type of its producers.
     type Producer: Produce<Consumer = Self::Consumer>;
 
-    /// Creates a topic. It can be used when this returns.
+    /// Creates a topic. The topic can be used when this returns.
     ///
     /// # Errors
     /// [`TopicExists`](crate::ErrorKind::TopicExists), [`Invalid`](crate::ErrorKind::Invalid).
     fn create_topic(&self, name: &str, config: TopicConfig) -> Result<()>;
 
-    /// The topics of programs, by name; those that a backend keeps for itself are left out.
+    /// Returns the names of the programs' topics; topics that a backend keeps for itself are left out.
     ///
     /// # Errors
-    /// Where the backend cannot be reached.
+    /// An error when the backend cannot be reached.
     fn topics(&self) -> Result<Vec<String>>;
 
-    /// How many partitions a topic has.
+    /// Returns the number of partitions of a topic.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic).
     fn partition_count(&self, topic: &str) -> Result<u32>;
 
-    /// A producer without transactions.
+    /// Returns a producer without transactions.
     ///
     /// # Errors
-    /// Where the backend cannot be reached.
+    /// An error when the backend cannot be reached.
     fn producer(&self) -> Result<Self::Producer>;
 
-    /// A producer that fences all earlier ones of that `transactional.id`, and ends the transaction that one of them has open.
+    /// Returns a producer that fences all earlier ones of that `transactional.id`, and ends the transaction that one of them has open.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for an id; where the backend cannot be reached.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid id; an error when the backend cannot be reached.
     fn transactional_producer(&self, id: &str) -> Result<Self::Producer>;
 
-    /// A consumer of that group, which begins where the group has committed, or at the first record, reads committed records, and commits
-    /// only when it is told to.
+    /// Returns a consumer of that group, which begins where the group has committed, or at the first record. It reads committed records, and commits
+    /// only when asked to.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a name; where the backend cannot be reached.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for an invalid name; an error when the backend cannot be reached.
     fn consumer(&self, group: &str) -> Result<Self::Consumer>;
 }
 
-/// A producer. A record goes to the partition it names, or to that of its key, as the Java client hashes it, or to any.
+/// A producer. A record goes to the partition it names, or to that of its key by the Java client's hash, or to any partition.
 ///
 /// ```
 /// use annals::{Record, TopicConfig};
@@ -100,48 +100,49 @@ pub trait Produce {
     /// The consumers whose offsets it can commit.
     type Consumer: Consume;
 
-    /// Sends a record. It is there when a later [`flush`](Self::flush) or commit returns; what becomes of it may be reported by any
-    /// later call. With a transactional producer it belongs to the transaction that is open.
+    /// Sends a record. It is in the log when a later [`flush`](Self::flush) or commit returns; any later call may report that it failed.
+    /// With a transactional producer it belongs to the open transaction.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic), [`Refused`](crate::ErrorKind::Refused),
-    /// [`Invalid`](crate::ErrorKind::Invalid) outside of a transaction where there must be one.
+    /// [`Invalid`](crate::ErrorKind::Invalid) outside of a transaction where one is required.
     fn send(&mut self, record: Record<'_>) -> Result<()>;
 
-    /// Waits until all that was sent is there.
+    /// Waits until everything that was sent is in the log.
     ///
     /// # Errors
-    /// What became of a record that is not.
+    /// The failure of a record that is not.
     fn flush(&mut self) -> Result<()>;
 
     /// Begins a transaction.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) without an id, or where one is open; [`Fenced`](crate::ErrorKind::Fenced).
+    /// [`Invalid`](crate::ErrorKind::Invalid) without an id, or when one is open; [`Fenced`](crate::ErrorKind::Fenced).
     fn begin_transaction(&mut self) -> Result<()>;
 
-    /// Makes where the consumer stands a part of the transaction: its group has committed that when the transaction is committed
+    /// Makes the consumer's position part of the transaction: its group has committed that position when the transaction is committed
     /// (`sendOffsetsToTransaction`).
     ///
     /// # Errors
-    /// [`NotAssigned`](crate::ErrorKind::NotAssigned), here or at the commit, for a partition that the group has given to another member,
-    /// after which the transaction is to be aborted; [`Fenced`](crate::ErrorKind::Fenced).
+    /// [`NotAssigned`](crate::ErrorKind::NotAssigned), here or at the commit, for a partition that the group has given to another member:
+    /// abort the transaction then; [`Fenced`](crate::ErrorKind::Fenced).
     fn send_offsets(&mut self, consumer: &mut Self::Consumer) -> Result<()>;
 
-    /// Makes the transaction take effect.
+    /// Commits the transaction, so that it takes effect.
     ///
     /// # Errors
-    /// [`Fenced`](crate::ErrorKind::Fenced): it does not. [`Retriable`](crate::ErrorKind::Retriable): nobody knows yet; the same call goes on
-    /// with it, and says so, or that it cannot be. After others: [`abort_transaction`](Self::abort_transaction).
+    /// [`Fenced`](crate::ErrorKind::Fenced): it does not take effect. [`Retriable`](crate::ErrorKind::Retriable): nobody knows yet; the same
+    /// call continues the commit, and reports that it took effect, or that it cannot. After other errors call
+    /// [`abort_transaction`](Self::abort_transaction).
     fn commit_transaction(&mut self) -> Result<()>;
 
-    /// Makes sure that it never does, and takes the consumer of [`send_offsets`](Self::send_offsets) back to where it stood before what is
-    /// not done: its next poll hands that out again. It is the answer to a commit that failed, too.
+    /// Aborts the transaction, so that it never takes effect, and sets the consumer of [`send_offsets`](Self::send_offsets) back to before what is
+    /// not done: its next poll returns that again. Call it after a failed commit, too.
     ///
     /// # Errors
-    /// [`Invalid`](crate::ErrorKind::Invalid) where none is open, or the commit before has taken effect after all;
-    /// [`Retriable`](crate::ErrorKind::Retriable): the same call goes on with it; [`Fenced`](crate::ErrorKind::Fenced);
-    /// [`Other`](crate::ErrorKind::Other) where nobody knows, and nobody will before the backend is opened again.
+    /// [`Invalid`](crate::ErrorKind::Invalid) when none is open, or the commit before has taken effect after all;
+    /// [`Retriable`](crate::ErrorKind::Retriable): the same call continues the abort; [`Fenced`](crate::ErrorKind::Fenced);
+    /// [`Other`](crate::ErrorKind::Other) when nobody knows, and nobody will before the backend is opened again.
     fn abort_transaction(&mut self) -> Result<()>;
 }
 
@@ -164,7 +165,7 @@ pub trait Produce {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Consume {
-    /// Joins the group as a reader of these topics, in place of those before.
+    /// Joins the group as a reader of these topics, instead of those before.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic), here or at a poll.
@@ -176,71 +177,71 @@ pub trait Consume {
     /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic), here or at a poll.
     fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// What it reads, as of its last poll.
+    /// Returns what it reads, as of its last poll.
     ///
     /// # Errors
-    /// None that a program can act on.
+    /// None that a program can handle.
     fn assignment(&self) -> Result<Vec<TopicPartition>>;
 
-    /// Records, as soon as there are some; none when `timeout` is over. In the order of offsets in each partition. The next poll goes on
-    /// behind them.
+    /// Returns records, as soon as there are some; none when `timeout` is over. They are in the order of offsets in each partition. The next
+    /// poll continues after them.
     ///
     /// # Errors
-    /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic) for one that was deleted; others.
+    /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic) for a topic that was deleted; others.
     fn poll(&mut self, timeout: Duration) -> Result<Vec<Received>>;
 
-    /// Commits where it stands: behind what polls have handed out.
+    /// Commits its position: after what polls have returned.
     ///
     /// # Errors
     /// [`NotAssigned`](crate::ErrorKind::NotAssigned): the group has given a partition to another member.
     fn commit(&mut self) -> Result<()>;
 
-    /// Commits given offsets, of the next records to be read.
+    /// Commits the given offsets, which are those of the next records to be read.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// As for [`commit`](Self::commit).
     fn commit_offsets(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<()>;
 
-    /// What the group has committed for a partition.
+    /// Returns what the group has committed for a partition.
     ///
     /// # Errors
-    /// Where the backend cannot be reached.
+    /// An error when the backend cannot be reached.
     fn committed(&mut self, partition: &TopicPartition) -> Result<Option<Offset>>;
 
-    /// Goes on at an offset of a partition that it reads.
+    /// Continues at an offset of a partition that it reads.
     ///
     /// # Errors
     /// [`NotAssigned`](crate::ErrorKind::NotAssigned) for a partition that it does not read.
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()>;
 
-    /// Where it goes on: behind the last record that it was handed, or where it was set. Nothing where it has not begun yet.
+    /// Returns where it continues: after the last record it returned, or where it was set. `None` if it has not begun yet.
     ///
     /// # Errors
     /// [`NotAssigned`](crate::ErrorKind::NotAssigned) for a partition that it does not read.
     fn position(&mut self, partition: &TopicPartition) -> Result<Option<Offset>>;
 
-    /// Polls hand out nothing of these partitions until they are resumed.
+    /// Pauses these partitions: polls return nothing from them until they are resumed.
     ///
     /// # Errors
     /// [`NotAssigned`](crate::ErrorKind::NotAssigned) for a partition that it does not read.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Polls hand out records of them again.
+    /// Resumes these partitions: polls return records from them again.
     ///
     /// # Errors
     /// [`NotAssigned`](crate::ErrorKind::NotAssigned) for a partition that it does not read.
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<()>;
 
-    /// Leaves the group. Dropping it does so, too, in its own time.
+    /// Leaves the group. Dropping the consumer does so, too, but may take longer.
     ///
     /// # Errors
-    /// Where the backend cannot be reached.
+    /// An error when the backend cannot be reached.
     fn close(self) -> Result<()>
     where
         Self: Sized;
 }
 
-/// A record as a consumer gets it.
+/// A record as a consumer receives it.
 ///
 /// ```
 /// use annals_port::Received;
@@ -257,23 +258,23 @@ pub struct Received {
     pub partition: u32,
     /// Its offset there.
     pub offset: Offset,
-    /// Unix milliseconds.
+    /// The record's timestamp, Unix milliseconds.
     pub timestamp: Timestamp,
     /// The key, `None` when null.
     pub key: Option<Vec<u8>>,
     /// The value, `None` when null.
     pub value: Option<Vec<u8>>,
-    /// The headers in order; `None` for a null value.
+    /// The headers in order; a null value is `None`.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Received {
-    /// Where it is.
+    /// Returns the topic and partition it is in.
     pub fn topic_partition(&self) -> TopicPartition {
         TopicPartition::new(self.topic.as_str(), self.partition)
     }
 
-    /// The same content to send on, addressed to nothing yet.
+    /// Returns a record with the same content to send on, without a topic or partition yet.
     pub fn to_record(&self) -> Record<'_> {
         let mut record = Record::new().timestamp(self.timestamp);
         if let Some(key) = &self.key {

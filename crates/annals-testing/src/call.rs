@@ -2,23 +2,23 @@
 
 use std::path::PathBuf;
 
-/// What was asked for.
+/// A call of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Call {
     /// A file that exists is opened.
     Open,
-    /// A file is made.
+    /// A file is created.
     Create,
     /// Bytes are read.
     Read,
     /// A file is mapped.
     Map,
-    /// The length of a file is asked for.
+    /// A file's length is read.
     Len,
     /// Bytes are written.
     Write,
-    /// A file is cut or extended.
+    /// A file is truncated or extended.
     SetLen,
     /// Space is reserved.
     Allocate,
@@ -26,7 +26,7 @@ pub enum Call {
     Sync,
     /// The names in a directory are made durable.
     SyncDir,
-    /// A directory is made.
+    /// A directory is created.
     CreateDir,
     /// A file is renamed; the path is the new one.
     Rename,
@@ -38,12 +38,12 @@ pub enum Call {
     List,
     /// A directory's lock is taken.
     Lock,
-    /// It is asked how much space is left.
+    /// The free space is read.
     AvailableSpace,
 }
 
 impl Call {
-    /// The calls that change what is on the disk, or say that it is there.
+    /// The calls that change what is on the disk, or make it durable.
     pub const MUTATING: [Self; 10] = [
         Self::Create,
         Self::Write,
@@ -58,17 +58,17 @@ impl Call {
     ];
 }
 
-/// One call, noted when it was over.
+/// A call that was made, noted when it was over.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// What was asked for.
+    /// The call.
     pub call: Call,
-    /// Of which file or directory; of a rename, the new name.
+    /// The file or directory; for a rename, the new name.
     pub path: PathBuf,
-    /// Read, write, map: bytes. Sync: the bytes of the file that were written when the sync began.
+    /// Bytes read, written or mapped. For a sync, the bytes of the file that were written when the sync began.
     pub bytes: u64,
-    /// It returned an error, by a fault or by itself.
+    /// True if it returned an error, because of a fault or on its own.
     pub failed: bool,
-    /// A fault struck it.
+    /// True if a fault struck it.
     pub struck: bool,
 }

@@ -9,15 +9,15 @@ use std::time::Duration;
 /// What happens to a call.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// It fails with that number of an error (`errno`) and does nothing.
+    /// It fails with that error number (`errno`) and does nothing.
     Error(i32),
-    /// A write of so many bytes happens, and is reported as that. Where free space is asked for, there is so much.
+    /// A write of so many bytes happens, and is reported as that. A call for the free space reports so much.
     Short(usize),
     /// A write of so many bytes happens, and is reported as a failure.
     Torn(usize, i32),
     /// It waits until the gate is opened, then happens.
     Hold(Arc<Gate>),
-    /// It panics, as a file system of a program's own may. What it says is [`PLANTED`].
+    /// It panics, as a file system of a program may. The message is [`PLANTED`].
     Panic,
     /// It waits until the gate is opened, then panics.
     HoldThenPanic(Arc<Gate>),
@@ -25,15 +25,15 @@ pub enum Fault {
     HoldThenError(Arc<Gate>, i32),
 }
 
-/// What is said by a panic that was asked for: a panic hook may keep it quiet.
+/// The message of a panic that was asked for: a panic hook may silence it.
 pub const PLANTED: &str = "a panic in the file system, on purpose";
 
-/// How often.
+/// How often a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// The first call that matches, and no other.
+    /// The first matching call, and no other.
     Once,
-    /// That call and all after it.
+    /// The first matching call and all after it.
     ForEver,
 }
 
@@ -78,7 +78,7 @@ impl Fault {
 
 /// A place where calls wait.
 ///
-/// A call waits for thirty seconds at most, so that a test that failed meanwhile, and opens no gate, ends. Where none has failed,
+/// A call waits for thirty seconds at most, so that a test that failed in the meantime, and opens no gate, ends. If no test has failed,
 /// the call panics then, and so does [`open`](Self::open).
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -95,11 +95,11 @@ struct GateState {
 }
 
 impl Gate {
-    /// Lets go all callers that wait here, and all that come later.
+    /// Releases all callers that wait here, and all that come later.
     ///
     /// # Panics
     ///
-    /// When a call has waited here for thirty seconds, and went on: what was to happen meanwhile did not.
+    /// If a call has waited here for thirty seconds and continued: what should have happened in the meantime did not.
     pub fn open(&self) {
         let mut state = self.state.lock().unwrap();
         state.open = true;
@@ -109,16 +109,16 @@ impl Gate {
         assert!(!was_given_up || std::thread::panicking(), "{GIVEN_UP}");
     }
 
-    /// How many callers wait here now.
+    /// Returns how many callers wait here now.
     pub fn waiting(&self) -> usize {
         self.state.lock().unwrap().waiting
     }
 
-    /// Returns when a caller waits here.
+    /// Waits until a caller waits here.
     ///
     /// # Panics
     ///
-    /// When no caller has come after twenty seconds.
+    /// If no caller has come after twenty seconds.
     pub fn await_arrival(&self) {
         let state = self.state.lock().unwrap();
         let soon = Duration::from_secs(20);

@@ -25,10 +25,10 @@ struct Rule {
     fault: Fault,
 }
 
-/// A file system that hands on everything to another, and fails, cuts short or holds the calls it is asked to. It lists every
+/// A file system that passes everything on to another one, and fails, shortens or holds the calls it is told to. It records every
 /// call, so that a test can say how many syncs something costs.
 ///
-/// Rules are matched in the order in which they were given; a path matches when it contains the text, so `""` stands for all.
+/// Rules are matched in the order in which they were given. A path matches when it contains the text, so `""` matches all paths.
 ///
 /// ```
 /// use annals::{Durability, Record, Store, TopicConfig};
@@ -65,19 +65,19 @@ struct Shared {
 }
 
 impl FaultyFileSystem {
-    /// Over the machine's own file system.
+    /// Returns one over the machine's own file system.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Self::over(Arc::new(OsFileSystem))
     }
 
-    /// Over `inner`.
+    /// Returns one over `inner`.
     #[must_use]
     pub fn over(inner: Arc<dyn FileSystem>) -> Arc<Self> {
         Arc::new(Self { inner, shared: Arc::default() })
     }
 
-    /// Over the machine's own file system; panics in a call that comes in an order that a power cut between two calls would
+    /// Returns one over the machine's own file system that panics in a call whose order a power cut between two calls would
     /// punish, by what annals knows of its files: a rename before a sync of the file, a write into a sealed segment. For
     /// tests of annals itself.
     #[must_use]
@@ -86,56 +86,56 @@ impl FaultyFileSystem {
         Arc::new(Self { inner: Arc::new(OsFileSystem), shared })
     }
 
-    /// From now on the `nth` matching call (0 is the next one) fails, once or with all after it.
+    /// Makes the `nth` matching call from now on (0 is the next one) fail, once or with all after it.
     pub fn fail(&self, calls: &[Call], path: &str, (nth, times): (usize, Times), fault: Fault) {
         let rule = Rule { calls: calls.to_vec(), path: path.to_owned(), before: nth, times, fault };
         self.shared.rules.lock().unwrap().push(rule);
     }
 
-    /// The next matching call fails with that error.
+    /// Makes the next matching call fail with that error.
     pub fn fail_next(&self, call: Call, path: &str, errno: i32) {
         self.fail(&[call], path, (0, Times::Once), Fault::Error(errno));
     }
 
-    /// Everything works again.
+    /// Removes all faults, so that everything works again.
     pub fn heal(&self) {
         self.shared.rules.lock().unwrap().clear();
     }
 
-    /// Everything in the directory of a partition was acknowledged as durable: panics if that was too early. Does something
-    /// with [`watching_order`](Self::watching_order) alone.
+    /// Checks that everything in the directory of a partition may be acknowledged as durable: panics if that is too early. It only does something
+    /// with [`watching_order`](Self::watching_order).
     pub fn check_acknowledged(&self, dir: &Path) {
         if let Some(order) = &self.shared.order {
             order.acknowledged(dir);
         }
     }
 
-    /// How many rules have not struck yet, or continue to strike.
+    /// Returns how many rules have not struck yet, or continue to strike.
     pub fn armed(&self) -> usize {
         self.shared.rules.lock().unwrap().len()
     }
 
-    /// Everything done since the start or the last [`forget`](Self::forget).
+    /// Returns everything done since the start or the last [`forget`](Self::forget).
     pub fn trace(&self) -> Vec<Done> {
         self.shared.trace.lock().unwrap().clone()
     }
 
-    /// How long the trace is.
+    /// Returns the length of the trace.
     pub fn moment(&self) -> usize {
         self.shared.trace.lock().unwrap().len()
     }
 
-    /// Begins a new trace.
+    /// Starts a new trace.
     pub fn forget(&self) {
         self.shared.trace.lock().unwrap().clear();
     }
 
-    /// How many calls of that kind there were on paths with that part.
+    /// Returns how many calls of that kind there were on paths that contain that text.
     pub fn count(&self, call: Call, path: &str) -> usize {
         self.matching(call, path).count()
     }
 
-    /// Their bytes together.
+    /// Returns the sum of their bytes.
     pub fn bytes(&self, call: Call, path: &str) -> u64 {
         self.matching(call, path).map(|done| done.bytes).sum()
     }

@@ -9,7 +9,7 @@ use super::memory::{split, text};
 /// The content of every file, by its path, a text with `/`. A path that ends with `/` is a directory without a file below it.
 pub type Files = BTreeMap<String, Arc<[u8]>>;
 
-/// Files that nobody changes, and the names in each directory.
+/// Files that never change, and the names in each directory.
 #[derive(Debug, Default)]
 pub struct Image {
     pub(crate) files: Files,
@@ -17,7 +17,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Of these files, and the directories that they need.
+    /// Makes an image of these files, and the directories that they need.
     #[must_use]
     pub fn new(mut files: Files) -> Arc<Self> {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::from([("/".to_owned(), Vec::new())]);
@@ -39,7 +39,7 @@ impl Image {
         Arc::new(Self { files, names })
     }
 
-    /// The files.
+    /// Returns the files.
     #[must_use]
     pub fn files(&self) -> &Files {
         &self.files

@@ -1,5 +1,5 @@
-//! Disks that fail, disks that lose power, and a clock that is turned by hand: what a test of a program that uses
-//! [`annals`] needs to see what the program does then.
+//! Disks that fail, disks that lose power, and a clock that is set by hand: what the test of a program that uses
+//! [`annals`] needs to see how the program reacts.
 //!
 //! Everything here implements the public traits of [`annals::io`] and is put under a store with
 //! [`StoreBuilder::file_system`](annals::StoreBuilder::file_system) and [`StoreBuilder::clock`](annals::StoreBuilder::clock).
@@ -12,7 +12,7 @@
 //! | a day passes | [`ManualClock`] |
 //! | nothing special, but fast and without a directory | [`MemoryFileSystem`] |
 //!
-//! Whether a program copes with a full disk:
+//! To see whether a program copes with a full disk:
 //!
 //! ```
 //! use annals::{Record, Store, TopicConfig};
@@ -34,7 +34,7 @@
 //! # Ok::<(), annals::Error>(())
 //! ```
 //!
-//! Whether what was acknowledged survives a power cut:
+//! To see whether what was acknowledged survives a power cut:
 //!
 //! ```
 //! use annals::{Durability, Record, Store, TopicConfig};

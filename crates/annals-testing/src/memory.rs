@@ -16,11 +16,11 @@ use super::image::{Files, Image};
 use super::memory_file::{Calls, Content, Fixed, Node};
 use annals::io::{DirectoryLock, Entry, EntryKind, FileHandle, FileSystem, OpenMode};
 
-/// Files in memory: those of an [`Image`], which many can share, and what has become of them. Making one costs next to nothing.
-/// Clones are the same files.
+/// Files in memory: those of an [`Image`], which many can share, and the changes to them. Making one costs next to nothing.
+/// Clones share the same files.
 ///
 /// It knows what was changed, what a killed process leaves and what a power cut leaves when everything that was not synced is
-/// lost. Space reserved ahead of the writes is zeros at the end of the file, until it is cut. [`PowerCutFileSystem`](crate::PowerCutFileSystem) knows of all the other things that a power cut can leave.
+/// lost. Space reserved ahead of the writes is zeros at the end of the file, until it is truncated. [`PowerCutFileSystem`](crate::PowerCutFileSystem) covers everything else that a power cut can leave.
 ///
 /// ```
 /// use annals::{Durability, Record, Store, TopicConfig};
@@ -87,19 +87,19 @@ impl Default for MemoryFileSystem {
 }
 
 impl MemoryFileSystem {
-    /// An empty disk.
+    /// Returns an empty disk.
     #[must_use]
     pub fn new() -> Self {
         Self::over(&Image::new(Files::new()))
     }
 
-    /// A disk with the files of an image, all of them durable.
+    /// Returns a disk with the files of an image, all of them durable.
     #[must_use]
     pub fn over(image: &Arc<Image>) -> Self {
         Self { image: Arc::clone(image), changed: Arc::default(), calls: Arc::default() }
     }
 
-    /// The image with some of its files replaced, or gone.
+    /// Returns a disk with the image, with some of its files replaced or removed.
     #[must_use]
     pub fn with(image: &Arc<Image>, changes: &[(String, Option<Arc<[u8]>>)]) -> Self {
         let this = Self::over(image);
@@ -114,40 +114,40 @@ impl MemoryFileSystem {
         this
     }
 
-    /// From the call of that number on, none that changes anything succeeds.
+    /// Makes every call that changes something fail, from the call of that number on.
     pub fn stop_after(&self, calls: u64) {
         self.calls.most.store(calls, Ordering::Relaxed);
     }
 
-    /// The disk is full for files of more than so many bytes, space that is reserved and not written counted.
+    /// Makes the disk full for files of more than so many bytes, counting space that is reserved and not written.
     pub fn limit_files(&self, bytes: u64) {
         self.calls.longest.store(bytes, Ordering::Relaxed);
     }
 
-    /// From here on no file is made longer ahead of what is written to it, as in a file system that has no such call: it is
+    /// From here on makes no file longer ahead of what is written to it, like a file system that has no such call: the call is
     /// refused as unsupported, and not counted among the [calls](Self::calls). A file then ends with what was written last.
     pub fn refuse_space_ahead(&self) {
         self.calls.refuses_space_ahead.store(true, Ordering::Relaxed);
     }
 
-    /// From here on nothing changes.
+    /// Freezes the disk: from here on nothing changes.
     pub fn freeze(&self) {
         self.stop_after(0);
     }
 
-    /// How many calls changed something, or were to.
+    /// Returns how many calls changed something, or were meant to.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.made.load(Ordering::Relaxed)
     }
 
-    /// The paths under which anything was changed.
+    /// Returns the paths under which anything was changed.
     #[must_use]
     pub fn touched(&self) -> Vec<String> {
         self.changed.lock().unwrap().touched.iter().cloned().collect()
     }
 
-    /// What is there, and what a killed process leaves.
+    /// Returns the files that are there, which are those that a killed process leaves.
     #[must_use]
     pub fn files(&self) -> Files {
         let changed = self.changed.lock().unwrap();
@@ -155,7 +155,7 @@ impl MemoryFileSystem {
         self.merged(&changed.files, &changed.directories, content)
     }
 
-    /// What a power cut leaves when everything that was not synced is lost.
+    /// Returns what a power cut leaves when everything that was not synced is lost.
     #[must_use]
     pub fn durable_files(&self) -> Files {
         let changed = self.changed.lock().unwrap();

@@ -11,13 +11,13 @@
 pub struct Random(u64);
 
 impl Random {
-    /// The generator of that seed.
+    /// Returns the generator of that seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// A number below `limit`; 0 when there is none.
+    /// Returns a number below `limit`; 0 when there is none.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -25,12 +25,12 @@ impl Random {
         (self.0 >> 11) % limit.max(1)
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// One of `choices`.
+    /// Returns one of `choices`.
     ///
     /// # Panics
     ///

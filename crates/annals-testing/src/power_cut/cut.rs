@@ -8,33 +8,33 @@ use std::sync::Arc;
 use super::super::Random;
 use super::disk::{DirectoryNode, Disk, FileNode, Node, Piece};
 
-/// One thing that a power cut decides.
+/// One decision of a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
-    /// A piece of a unit that was written and not synced.
+    /// A piece of a unit that was written but not synced.
     Piece,
-    /// The length of a file: the durable one, or one of so many it had since.
+    /// The length of a file: the durable one, or one of so many that it has had since.
     Length(usize),
-    /// A change of a name. It is lost when an earlier one of the same name is.
+    /// A change of a name. It is lost when an earlier change of the same name is.
     Name,
 }
 
-/// How it is decided.
+/// The outcome of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It never happened.
     Lost,
-    /// It happened; of a length, the one of that number.
+    /// It happened; for a length, the one of that number.
     Kept(usize),
-    /// Zeros stand there.
+    /// There are zeros instead.
     Zeros,
-    /// Anything stands there, by this seed.
+    /// There are arbitrary bytes instead, by this seed.
     Garbage(u64),
-    /// The first bytes of the piece.
+    /// Only the first bytes of the piece are there.
     Part(u64),
 }
 
-/// Everything that a power cut now would decide about a disk.
+/// Returns everything that a power cut now would decide about a disk.
 pub fn points(disk: &Disk) -> Vec<Point> {
     let mut points = Vec::new();
     for node in disk.nodes() {
@@ -49,7 +49,7 @@ pub fn points(disk: &Disk) -> Vec<Point> {
     points
 }
 
-/// The states that differ in what is lost and what is kept, or `None` when there are more than `most`.
+/// Returns the states that differ in what is lost and what is kept, or `None` when there are more than `most`.
 pub fn all_fates(points: &[Point], most: usize) -> Option<Vec<Vec<Fate>>> {
     let ways = |point: &Point| if let Point::Length(count) = point { count + 1 } else { 2 };
     let count = points.iter().try_fold(1_usize, |product, point| product.checked_mul(ways(point)))?;
@@ -67,7 +67,7 @@ pub fn all_fates(points: &[Point], most: usize) -> Option<Vec<Vec<Fate>>> {
     Some((0..count).map(plan).collect())
 }
 
-/// State `number` of those drawn: all lost, all kept, one lost, one kept, then by chance, also damaged.
+/// Returns state `number` of those drawn: all lost, all kept, one lost, one kept, then at random, also damaged.
 pub fn drawn_fates(points: &[Point], number: usize, random: &mut Random) -> Vec<Fate> {
     let kept = |point: &Point| Fate::Kept(if let Point::Length(count) = point { count - 1 } else { 0 });
     let count = points.len();
@@ -98,7 +98,7 @@ fn fate(point: Point, loss: u64, damage: u64, random: &mut Random) -> Fate {
     if random.below(10) < loss { Fate::Lost } else { Fate::Kept(0) }
 }
 
-/// The disk after a power cut that decided so.
+/// Returns the disk after a power cut with these outcomes.
 pub fn cut(disk: &Disk, fates: &[Fate]) -> Disk {
     let mut fates = fates.iter().copied();
     disk.map(|node| match &**node {

@@ -11,12 +11,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes that the disk writes together, whole or not.
+/// The number of bytes that the disk writes together, all of them or none.
 pub const UNIT: usize = 512;
 /// The node of `/`.
 const ROOT: usize = 0;
 
-/// The names in a directory, each with the number of what stands under it.
+/// The names in a directory, each with the number of the node under it.
 pub type Names = BTreeMap<String, usize>;
 
 /// Files and directories. Clones share what neither of them changes.
@@ -26,7 +26,7 @@ pub struct Disk {
     nodes: Vec<Option<Arc<Node>>>,
 }
 
-/// What a number stands for.
+/// The node that a number refers to.
 #[derive(Debug, Clone)]
 pub enum Node {
     /// A file.
@@ -42,22 +42,22 @@ pub struct FileNode {
     pub durable: Arc<Vec<u8>>,
     /// What reads show.
     pub current: Arc<Vec<u8>>,
-    /// Written and not synced, in the order of the writes; none spans two units.
+    /// Written but not synced, in the order of the writes; none spans two units.
     pub pieces: Vec<Piece>,
-    /// Lengths that it had since the last sync.
+    /// Lengths that it has had since the last sync.
     pub lengths: Vec<usize>,
-    /// A sync has failed: `current` shows bytes that no later sync will write.
+    /// True if a sync has failed: `current` shows bytes that no later sync will write.
     pub lies: bool,
-    /// A mark of an [`Observer`](super::Observer); the disk does nothing by it.
+    /// A mark of an [`Observer`](super::Observer); the disk itself does not use it.
     pub sealed: usize,
 }
 
 /// Bytes that were written, in one unit.
 #[derive(Debug, Clone)]
 pub struct Piece {
-    /// Where in the file.
+    /// The position in the file.
     pub at: usize,
-    /// What.
+    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -68,36 +68,36 @@ pub struct DirectoryNode {
     pub durable: Arc<Names>,
     /// What the system shows.
     pub current: Arc<Names>,
-    /// Not synced, in the order in which they were made.
+    /// Changes that are not synced, in the order in which they were made.
     pub changes: Vec<NameChange>,
 }
 
 /// A change of a directory.
 #[derive(Debug, Clone)]
 pub enum NameChange {
-    /// A name was made.
+    /// A name was added.
     Link {
-        /// It.
+        /// The name.
         name: String,
-        /// What stands under it.
+        /// The number of the node under it.
         node: usize,
     },
-    /// A name was taken away.
+    /// A name was removed.
     Unlink {
-        /// It.
+        /// The name.
         name: String,
     },
     /// A name was replaced by another.
     Rename {
-        /// The old one.
+        /// The old name.
         from: String,
-        /// The new one.
+        /// The new name.
         to: String,
     },
 }
 
 impl Piece {
-    /// Puts it into the bytes of its file.
+    /// Writes it into the bytes of its file.
     pub fn put(&self, image: &mut Vec<u8>) {
         let end = self.at + self.bytes.len();
         if image.len() < end {
@@ -108,7 +108,7 @@ impl Piece {
 }
 
 impl NameChange {
-    /// The names it is about.
+    /// Returns the names that the change concerns.
     pub fn names(&self) -> [&String; 2] {
         match self {
             Self::Link { name, .. } | Self::Unlink { name } => [name, name],
@@ -116,7 +116,7 @@ impl NameChange {
         }
     }
 
-    /// Does it.
+    /// Applies the change.
     pub fn apply(&self, names: &mut Names) {
         match self {
             Self::Link { name, node } => _ = names.insert(name.clone(), *node),
@@ -131,12 +131,12 @@ impl NameChange {
 }
 
 impl FileNode {
-    /// True when a power cut decides nothing about it.
+    /// Returns true when a power cut decides nothing about it.
     pub fn is_synced(&self) -> bool {
         self.pieces.is_empty() && self.lengths.is_empty()
     }
 
-    /// Writes.
+    /// Writes bytes at a position.
     pub fn write(&mut self, bytes: &[u8], at: usize) {
         let end = at + bytes.len();
         let mut from = at;
@@ -153,7 +153,7 @@ impl FileNode {
         current[at..end].copy_from_slice(bytes);
     }
 
-    /// Cuts or extends, with zeros.
+    /// Truncates it, or extends it with zeros.
     pub fn set_len(&mut self, len: usize) {
         if len == self.current.len() {
             return;
@@ -165,7 +165,7 @@ impl FileNode {
         self.lengths.push(len);
     }
 
-    /// Makes it durable; of what a failed sync left, nothing.
+    /// Makes it durable, except for what a failed sync left.
     pub fn sync(&mut self) {
         if self.lies {
             let durable = Arc::make_mut(&mut self.durable);
@@ -178,7 +178,7 @@ impl FileNode {
         self.lengths.clear();
     }
 
-    /// The pages count as clean from here on; the length is in the journal, which works.
+    /// Fails a sync: the pages count as clean from here on; the length is in the journal, which works.
     pub fn fail_sync(&mut self) {
         self.lies = true;
         self.pieces.clear();
@@ -207,23 +207,23 @@ impl Default for Disk {
 }
 
 impl Disk {
-    /// An empty disk.
+    /// Returns an empty disk.
     pub fn new() -> Self {
         let root = Node::Directory(DirectoryNode::default());
         Self { nodes: vec![Some(Arc::new(root))] }
     }
 
-    /// All files and directories.
+    /// Iterates over all files and directories.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.iter().flatten()
     }
 
-    /// The same nodes, each as `change` makes it.
+    /// Returns a disk with the same nodes, each as `change` makes it.
     pub fn map(&self, mut change: impl FnMut(&Arc<Node>) -> Arc<Node>) -> Self {
         Self { nodes: self.nodes.iter().map(|node| node.as_ref().map(&mut change)).collect() }
     }
 
-    /// Without the nodes that no name leads to, whatever a crash does to the names.
+    /// Returns the disk without the nodes that no name leads to, whatever a crash does to the names.
     pub fn reachable(&self) -> Self {
         let mut nodes = vec![None; self.nodes.len()];
         let mut open = vec![ROOT];
@@ -243,12 +243,12 @@ impl Disk {
         Self { nodes }
     }
 
-    /// True when some file shows what is not on the disk and will never be.
+    /// Returns true when some file shows what is not on the disk and never will be.
     pub fn lies(&self) -> bool {
         self.nodes().any(|node| matches!(&**node, Node::File(file) if file.lies))
     }
 
-    /// Of the pages that no sync will write, those that `goes` chooses are forgotten.
+    /// Makes the system forget those of the pages that no sync will write which `goes` chooses.
     pub fn evict(&mut self, mut goes: impl FnMut() -> bool) {
         for node in self.nodes.iter_mut().flatten() {
             if matches!(&**node, Node::File(file) if file.lies)
@@ -259,7 +259,7 @@ impl Disk {
         }
     }
 
-    /// The number of what stands under a path.
+    /// Returns the number of the node under a path.
     pub fn find(&self, path: &Path) -> io::Result<usize> {
         let path = path.to_str().ok_or(io::ErrorKind::InvalidInput)?;
         path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |at, name| {
@@ -267,19 +267,19 @@ impl Disk {
         })
     }
 
-    /// The directory that holds a path, and the path's name in it.
+    /// Returns the directory that holds a path, and the path's name in it.
     pub fn place(&self, path: &Path) -> io::Result<(usize, String)> {
         let parent = self.find(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
         Ok((parent, name.to_owned()))
     }
 
-    /// What a number stands for.
+    /// Returns the node of that number.
     pub fn node(&self, number: usize) -> &Node {
         self.nodes[number].as_ref().unwrap()
     }
 
-    /// The directory of that number.
+    /// Returns the directory of that number.
     pub fn directory(&self, number: usize) -> io::Result<&DirectoryNode> {
         match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::Directory(directory)) => Ok(directory),
@@ -287,7 +287,7 @@ impl Disk {
         }
     }
 
-    /// The file of that number.
+    /// Returns the file of that number.
     pub fn file(&self, number: usize) -> io::Result<&FileNode> {
         match self.nodes.get(number).and_then(Option::as_deref) {
             Some(Node::File(file)) => Ok(file),
@@ -295,7 +295,7 @@ impl Disk {
         }
     }
 
-    /// The file of that number, to be changed.
+    /// Returns the file of that number, to change it.
     pub fn file_mut(&mut self, number: usize) -> io::Result<&mut FileNode> {
         match self.nodes.get_mut(number).and_then(Option::as_mut).map(Arc::make_mut) {
             Some(Node::File(file)) => Ok(file),
@@ -310,7 +310,7 @@ impl Disk {
         }
     }
 
-    /// Makes a file or a directory, and returns its number.
+    /// Creates a file or a directory, and returns its number.
     pub fn create(&mut self, (parent, name): (usize, String), node: Node) -> io::Result<usize> {
         if self.directory(parent)?.current.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());

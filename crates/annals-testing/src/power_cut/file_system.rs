@@ -14,7 +14,7 @@ use super::disk::{DirectoryNode, Disk, FileNode, NameChange, Node};
 
 /// A machine with one disk. Clones are the same machine.
 ///
-/// [`cut_power`](Self::cut_power) and [`restart`](Self::restart) leave the machine as it is and return another one, which found
+/// [`cut_power`](Self::cut_power) and [`restart`](Self::restart) leave the machine as it is and return another one, which finds
 /// the disk as the cut, or the end of the process, left it.
 ///
 /// ```
@@ -49,17 +49,17 @@ struct State {
     syncs_left: Option<usize>,
 }
 
-/// What is about to be done to a disk, or was.
+/// A change of a disk, about to be made or already made.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Change<'a> {
-    /// A file is made.
+    /// A file is created.
     Create(&'a Path),
-    /// A directory is made.
+    /// A directory is created.
     CreateDir(&'a Path),
-    /// A file's name is taken away.
+    /// A file's name is removed.
     Remove(&'a Path),
-    /// An empty directory is taken away.
+    /// An empty directory is removed.
     RemoveDir(&'a Path),
     /// A file gets another name.
     Rename {
@@ -79,7 +79,7 @@ pub enum Change<'a> {
         /// How many.
         len: usize,
     },
-    /// A file is cut or extended.
+    /// A file is truncated or extended.
     SetLen {
         /// The name under which the file was opened.
         path: &'a Path,
@@ -97,7 +97,7 @@ pub enum Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// What it is about; of a rename, the new name.
+    /// Returns the path that it concerns; for a rename, the new name.
     #[must_use]
     pub fn path(&self) -> &'a Path {
         match self {
@@ -115,22 +115,22 @@ impl<'a> Change<'a> {
     }
 }
 
-/// An observer that looks at every change of a disk, and decides whether it succeeds. Called one at a time, with the disk as it
+/// Sees every change of a disk, and decides whether it succeeds. It is called once at a time, with the disk as it
 /// is; it must not use the file system.
 pub trait Observer: Send + Sync {
-    /// Before a change. What is returned becomes of it: [`Fault::Error`], [`Fault::Short`] or [`Fault::Torn`]; a sync that
+    /// Called before a change. The returned fault happens to it: [`Fault::Error`], [`Fault::Short`] or [`Fault::Torn`]; a sync that
     /// fails loses what it should have written.
     fn before(&self, disk: &mut Disk, change: &Change<'_>) -> Option<Fault> {
         let _nothing = (disk, change);
         None
     }
 
-    /// After a change that succeeded.
+    /// Called after a change that succeeded.
     fn after(&self, disk: &mut Disk, change: &Change<'_>) {
         let _nothing = (disk, change);
     }
 
-    /// Before a read.
+    /// Called before a read.
     fn read(&self, disk: &mut Disk, path: &Path) {
         let _nothing = (disk, path);
     }
@@ -149,27 +149,27 @@ impl Default for PowerCutFileSystem {
 }
 
 impl PowerCutFileSystem {
-    /// A machine with an empty disk.
+    /// Returns a machine with an empty disk.
     #[must_use]
     pub fn new() -> Self {
         Self::on(Disk::new(), None)
     }
 
-    /// A machine with that disk, and an observer of what is done to it.
+    /// Returns a machine with that disk, and an observer of what is done to it.
     #[must_use]
     pub fn on(disk: Disk, observer: Option<Arc<dyn Observer>>) -> Self {
         let state = Mutex::new(State { disk, killed: false, syncs_left: None });
         Self { machine: Arc::new(Machine { state, observer }) }
     }
 
-    /// The machine as [`StoreBuilder::file_system`](annals::StoreBuilder::file_system) takes it.
+    /// Returns the machine as [`StoreBuilder::file_system`](annals::StoreBuilder::file_system) takes it.
     #[must_use]
     pub fn shared(&self) -> Arc<dyn FileSystem> {
         Arc::new(self.clone())
     }
 
-    /// A machine that found the disk after a power cut now. The seed decides what of the things that were not synced is there:
-    /// 0 loses all of them, 1 keeps all, others lose, keep and damage by chance.
+    /// Returns a machine that finds the disk after a power cut now. The seed decides which of the changes that were not synced are there:
+    /// 0 loses all of them, 1 keeps all, others lose, keep and damage at random.
     #[must_use]
     pub fn cut_power(&self, seed: u64) -> Self {
         let disk = self.disk();
@@ -178,7 +178,7 @@ impl PowerCutFileSystem {
         Self::on(cut(&disk, &drawn_fates(&points, number, &mut Random::new(seed))), None)
     }
 
-    /// The machine after its process was killed now: what was written is there, synced or not.
+    /// Returns the machine after its process was killed now: what was written is there, synced or not.
     #[must_use]
     pub fn restart(&self) -> Self {
         Self::on(self.disk(), None)
@@ -192,12 +192,12 @@ impl PowerCutFileSystem {
         std::mem::take(&mut state.disk)
     }
 
-    /// The sync after so many others fails, and loses what it should have written.
+    /// Makes the sync after so many others fail, and lose what it should have written.
     pub fn fail_sync_after(&self, syncs: usize) {
         self.state().syncs_left = Some(syncs);
     }
 
-    /// The disk as it is now.
+    /// Returns the disk as it is now.
     #[must_use]
     pub fn disk(&self) -> Disk {
         self.state().disk.clone()
