@@ -29,7 +29,7 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 pub struct CommittedOffset {
     /// The next offset to read: that of the last record done, plus one.
     pub offset: Offset,
-    /// What the committer noted beside it.
+    /// Text that the committer has stored with it.
     pub metadata: String,
     /// When it was committed, Unix milliseconds.
     pub timestamp: Timestamp,

@@ -18,8 +18,8 @@ use crate::log::{Signal, SkippedRecord};
 use crate::topic::{Ledger, OFFSETS, Partition, Topics};
 use crate::types::{Offset, TopicPartition};
 
-/// A committed offset that lay above the end of its partition after a crash. It was set back to that end, or the records
-/// sent next would have been taken for read.
+/// A committed offset that was above the end of its partition after a crash. It was set back to that end; otherwise the
+/// records sent next would have counted as read.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -34,9 +34,9 @@ pub struct OffsetReset {
     pub group: String,
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// What had been committed.
+    /// The offset that was committed before.
     pub committed: Offset,
-    /// The end of the partition, committed now.
+    /// The end of the partition, which is committed now.
     pub end: Offset,
 }
 
