@@ -15,7 +15,7 @@ use crate::log::write::writer::Phase;
 use crate::segment::{Cursor, Segment, StoredBatch};
 use crate::types::Offset;
 
-/// A place in a store's files that does not hold what was written there.
+/// A place in a store's files that does not contain what was written there.
 ///
 /// ```no_run
 /// for damage in annals::Store::verify("shop-log")?.findings {
@@ -28,11 +28,11 @@ use crate::types::Offset;
 pub struct Damage {
     /// The file.
     pub path: PathBuf,
-    /// Byte position of the damage, or of the batch that holds it.
+    /// Byte position of the damage, or of the batch that contains it.
     pub position: u64,
-    /// Base offset of the batch, or the offset expected there; `None` in files that hold no batches.
+    /// Base offset of the batch, or the offset expected there; `None` in files that contain no batches.
     pub offset: Option<Offset>,
-    /// What does not fit.
+    /// What is wrong.
     pub reason: String,
 }
 
@@ -81,27 +81,27 @@ impl Damage {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Partitions looked at.
+    /// Partitions examined.
     pub partitions: u64,
-    /// Segments walked.
+    /// Segments examined.
     pub segments: u64,
     /// Batches found.
     pub batches: u64,
-    /// Records of the sound ones, those included that lie below the partition's start in its first segment, and are never read.
+    /// Records of the undamaged batches, including those below the partition's start in its first segment, which are never read.
     pub records: u64,
     /// Bytes of the batches found.
     pub bytes: u64,
     /// What is not as it was written.
     pub findings: Vec<Damage>,
-    /// What a crash left after the last whole batch of a partition. That is no damage: the next append cuts it off.
+    /// What a crash left after the last complete batch of a partition. This is not damage: the next append cuts it off.
     pub torn: Vec<TornTail>,
-    /// The `.log` files whose indexes are missing or differ, that of their aborted transactions among them; and the snapshots of
-    /// producers that are missing or differ. That is no damage: what they tell is found out from the log when it is needed.
+    /// The `.log` files whose indexes, including the index of aborted transactions, are missing or differ from the log, and the
+    /// snapshots of producers that are missing or differ. This is not damage: what they contain is derived from the log when needed.
     pub stale_indexes: Vec<PathBuf>,
 }
 
 impl VerifyReport {
-    /// True when everything is as it was written.
+    /// Returns whether everything is as it was written.
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
     }

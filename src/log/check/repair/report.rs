@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::log::check::verify::Damage;
 use crate::types::Offset;
 
-/// One thing that a repair took out of a store, or put right in it.
+/// One thing that a repair removed from a store, or corrected in it.
 ///
 /// ```no_run
 /// for repair in annals::Store::builder("shop-log").repair("/backup/taken-out")?.repairs {
@@ -20,15 +20,15 @@ use crate::types::Offset;
 pub struct Repair {
     /// The file.
     pub path: PathBuf,
-    /// Byte positions in it, as it was.
+    /// Byte positions in the file as it was before the repair.
     pub position: Range<u64>,
-    /// Offsets that may have been there and cannot be read any more, or not by readers of committed records, as the end of their
-    /// transaction is lost; empty when no record is lost. Where offsets were missing before, it has more than there were; it ends with the largest offset of all where it is not known what
-    /// followed, and then offsets may be given out again.
+    /// Offsets of records that may have been there and can no longer be read, or no longer by readers of committed records because the
+    /// end of their transaction is lost; empty if no record is lost. If offsets were missing before, it contains more than there were.
+    /// If it is not known what followed, it ends with the largest possible offset, and offsets may be assigned again.
     pub lost: Range<Offset>,
-    /// What did not fit.
+    /// What was wrong.
     pub reason: String,
-    /// Where the bytes are now; `None` when there were none.
+    /// The file in which the bytes are now; `None` if there were none.
     pub copy: Option<PathBuf>,
 }
 
@@ -78,18 +78,18 @@ impl Repair {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// Partitions looked at.
+    /// Partitions examined.
     pub partitions: u64,
-    /// What was taken out or put right, in the order of topics, partitions and offsets.
+    /// What was removed or corrected, in the order of topics, partitions and offsets.
     pub repairs: Vec<Repair>,
-    /// What was left as it is, because it may be of another store, partition or version: a person has to decide.
+    /// What was left as it is because it may belong to another store, partition or version. A person has to decide.
     pub refused: Vec<Damage>,
-    /// The `.log` files whose indexes were made again, those that the repair has written among them.
+    /// The `.log` files whose indexes were rebuilt, including the files that the repair has written.
     pub rebuilt_indexes: Vec<PathBuf>,
 }
 
 impl RepairReport {
-    /// True when nothing was to be repaired.
+    /// Returns whether there was nothing to repair.
     pub fn is_unchanged(&self) -> bool {
         self.repairs.is_empty() && self.refused.is_empty() && self.rebuilt_indexes.is_empty()
     }
