@@ -21,25 +21,25 @@ pub struct RecoveryReport {
     pub topic_partition: TopicPartition,
     /// True after a clean close: nothing was scanned.
     pub clean: bool,
-    /// Bytes of batches, and of what is torn after them, that were read to find the end. Space allocated ahead is not counted.
+    /// Bytes of batches, and of a torn tail after them, that were read to find the end. Space allocated ahead is not counted.
     pub scanned_bytes: u64,
-    /// The end of the log, the next offset to be assigned.
+    /// The end of the log: the next offset to be assigned.
     pub end: Offset,
-    /// What was found after the last whole batch and is not part of the log.
+    /// What was found after the last complete batch and is not part of the log.
     pub torn: Option<TornTail>,
-    /// Why the partition could not be opened: every call on its topic returns this error, and the other topics are open. The
-    /// report is about the first one at fault. Or why the directory of a partition that the list of topics does not name was left as it
-    /// is.
+    /// Why the partition could not be opened: every call on its topic returns this error, while the other topics are open. There is one
+    /// such report for a topic, about the first of its partitions that failed. For the directory of a partition that the list of topics
+    /// does not name, why it was left as it is.
     pub failure: Option<Error>,
-    /// Records of a topic that the store keeps for itself, which it does not understand: of a later version, or a
-    /// stranger's. They stay where they are and count for nothing.
+    /// Records of an internal topic that the store does not understand: a later version or another program has written
+    /// them. They stay where they are and have no effect.
     pub skipped: Vec<SkippedRecord>,
-    /// What records of a topic that the store keeps for itself say of another topic of the name that a topic has now, as groups'
-    /// committed offsets may: of one that was deleted, or whose id a repair has not found. It counts for nothing from here on.
+    /// What records of an internal topic, such as the committed offsets of groups, say about another topic that had the name of a present
+    /// one: a topic that was deleted, or whose id a repair has not found. It has no effect from now on.
     pub let_go: Vec<String>,
-    /// The file of what the partition knows of producers, which could not be read. That was made again from the log, and from an older
-    /// file of its kind where there is one: a producer all of whose records have left the log may be forgotten, and what it sends again be
-    /// appended again.
+    /// The snapshot of what the partition knows of producers, if it could not be read. It was rebuilt from the log, and from an older
+    /// snapshot if there is one: a producer whose records have all left the log may be forgotten, and what it sends again may be appended
+    /// again.
     pub lost_snapshot: Option<LostSnapshot>,
 }
 
@@ -60,7 +60,7 @@ impl RecoveryReport {
     }
 }
 
-/// A record that was not understood.
+/// A record that was not understood and was skipped.
 ///
 /// ```
 /// let dir = tempfile::tempdir()?;
@@ -73,7 +73,7 @@ impl RecoveryReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SkippedRecord {
-    /// Its offset.
+    /// The record's offset.
     pub offset: Offset,
     /// What is not understood about it.
     pub reason: String,
@@ -85,7 +85,7 @@ impl SkippedRecord {
     }
 }
 
-/// A file that should tell what a partition knows of producers, and does not.
+/// A snapshot of what a partition knows of producers that is missing or damaged.
 ///
 /// ```
 /// let dir = tempfile::tempdir()?;
@@ -100,7 +100,7 @@ impl SkippedRecord {
 pub struct LostSnapshot {
     /// The file.
     pub path: PathBuf,
-    /// Why it tells nothing: it is missing, or damaged.
+    /// What is wrong with it: it is missing, or damaged.
     pub reason: String,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Display for LostSnapshot {
     }
 }
 
-/// Bytes after the last whole batch: a write that a crash cut off before it was acknowledged as durable.
+/// Bytes after the last complete batch: a write that a crash cut off before it was acknowledged as durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TornTail {
@@ -118,9 +118,9 @@ pub struct TornTail {
     pub path: PathBuf,
     /// Where the tail begins.
     pub position: u64,
-    /// How many bytes, up to the last that is not zero.
+    /// The number of bytes, up to the last one that is not zero.
     pub bytes: u64,
-    /// Why they are no batch.
+    /// Why the bytes are not a batch.
     pub reason: String,
 }
 
