@@ -67,20 +67,20 @@ impl CompactionConfig {
 pub struct CompactionReport {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// Passes over the partition: 0 when there was nothing to do, more than one when its keys did not fit the memory.
+    /// Passes over the partition: 0 when there was nothing to do, more than one when its keys did not fit into the memory.
     pub rounds: u32,
-    /// Of the records below, only the last of each key is left, and tombstones whose time has not come.
+    /// Below this offset, only the last record of each key is left, and tombstones whose time is not over.
     pub cleaned_until: Offset,
     /// Segments that were rewritten.
     pub segments_before: usize,
-    /// Segments that took their place.
+    /// Segments that replaced them.
     pub segments_after: usize,
     /// Bytes of the segments that were rewritten.
     pub bytes_before: u64,
-    /// Bytes of those that took their place.
+    /// Bytes of the segments that replaced them.
     pub bytes_after: u64,
-    /// Records that are gone. Those below the partition's start that still stood in a segment are among them: nobody could read
-    /// them any more.
+    /// Records that were removed. This includes records below the partition's start that were still in a segment, although
+    /// nobody could read them any more.
     pub removed_records: u64,
 }
 

@@ -16,7 +16,7 @@ use crate::log::table::edit::Edit;
 use crate::segment::{key_stamp, remove_other_keys};
 use crate::types::{Offset, TopicPartition};
 
-/// What [`Topic::erase`](crate::Topic::erase), or [`Store::drop_done`](crate::Store::drop_done), took out of one partition.
+/// What [`Topic::erase`](crate::Topic::erase), or [`Store::drop_done`](crate::Store::drop_done), removed from one partition.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -38,11 +38,11 @@ use crate::types::{Offset, TopicPartition};
 pub struct EraseReport {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// Records that are gone.
+    /// Records that were removed.
     pub records: u64,
-    /// Segments that held one of them and were rewritten.
+    /// Segments that contained any of them and were rewritten.
     pub segments: usize,
-    /// Bytes that the partition has less.
+    /// Bytes by which the partition became smaller.
     pub bytes: u64,
 }
 

@@ -16,7 +16,7 @@ use crate::types::Offset;
 /// How long a deletion waits for ends of transactions that another thread is writing.
 const ENDS_WAIT: Duration = Duration::from_secs(1);
 
-/// What [`Partition::delete_records`](crate::Partition::delete_records) took out.
+/// What [`Partition::delete_records`](crate::Partition::delete_records) removed.
 ///
 /// ```
 /// # use annals::{Durability, Record, Store, TopicConfig};
@@ -31,15 +31,15 @@ const ENDS_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeleteReport {
-    /// First offset that may be read now.
+    /// The first offset that may be read now.
     pub start: Offset,
-    /// Whole segments removed.
+    /// Whole segments that were removed.
     pub segments: usize,
-    /// Bytes that the partition has less.
+    /// Bytes by which the partition became smaller.
     pub bytes: u64,
-    /// Whether all that was deleted is off the disk. False where a file could not be removed, or the one in which the partition now
-    /// starts not be rewritten, as on a full disk: nobody reads any of it, and maintenance tries again until it is gone, and reports
-    /// its failures.
+    /// Whether everything that was deleted is off the disk. False if a file could not be removed, or if the one in which the partition
+    /// now starts could not be rewritten, as on a full disk: nobody can read what is left, and maintenance tries again until it is gone
+    /// and reports its failures.
     pub is_freed: bool,
 }
 

@@ -25,7 +25,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// What part of a partition's size limit is much.
 const PART_OF_LIMIT: u64 = 8;
 
-/// What retention took out of one partition.
+/// What retention removed from one partition.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};
@@ -47,31 +47,32 @@ const PART_OF_LIMIT: u64 = 8;
 pub struct RetentionReport {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// First offset that may be read now.
+    /// The first offset that may be read now.
     pub start: Offset,
-    /// What went, oldest first.
+    /// The segments that were removed, oldest first.
     pub removed: Vec<RemovedSegment>,
-    /// The clock had leapt so far ahead since the last run, or since the partition was opened or created, that nothing was removed for
-    /// its age. The next run believes it.
+    /// Whether the clock had leapt so far ahead since the last run, or since the partition was opened or created, that nothing was
+    /// removed because of its age. The next run trusts the clock.
     pub clock_leapt: bool,
-    /// The files of what went, now or before, are off the disk. Where one could not be removed, or somebody holds it for a copy, it is
-    /// still there: maintenance tries again in each round, and names the partition in [`StoreStats`](crate::stats::StoreStats) while it fails.
+    /// Whether the files of everything removed, now or before, are off the disk. A file that could not be removed, or that somebody holds
+    /// for a copy, is still there: maintenance tries again in each round, and [`StoreStats`](crate::stats::StoreStats) lists the partition
+    /// while it fails.
     pub is_freed: bool,
 }
 
 impl RetentionReport {
-    /// Bytes of all removed segments.
+    /// Returns the bytes of all removed segments.
     pub fn bytes(&self) -> u64 {
         self.removed.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Records of all removed segments.
+    /// Returns the number of records in all removed segments.
     pub fn records(&self) -> u64 {
         self.removed.iter().map(|segment| segment.records).sum()
     }
 }
 
-/// A segment that retention took out.
+/// A segment that retention removed.
 ///
 /// ```
 /// fn is_expired(segment: &annals::report::RemovedSegment) -> bool {
@@ -81,15 +82,15 @@ impl RetentionReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemovedSegment {
-    /// Its first offset.
+    /// The segment's first offset.
     pub base_offset: Offset,
-    /// The offset after its last one.
+    /// The offset after the segment's last one.
     pub next_offset: Offset,
-    /// Bytes of its `.log`.
+    /// Bytes of the segment's `.log` file.
     pub bytes: u64,
-    /// Its records.
+    /// The number of records in the segment.
     pub records: u64,
-    /// Which rule took it.
+    /// The rule by which it was removed.
     pub reason: RemovalReason,
 }
 

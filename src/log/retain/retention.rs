@@ -32,7 +32,7 @@ pub(crate) struct RetentionPolicy {
     pub(crate) is_all_or_nothing: bool,
 }
 
-/// Why a segment went.
+/// Why a segment was removed.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -46,7 +46,7 @@ pub(crate) struct RetentionPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemovalReason {
-    /// All of it lies below the partition's start.
+    /// All of it is below the partition's start.
     BelowStart,
     /// Every group has read it.
     Consumed,
