@@ -33,41 +33,42 @@ use crate::types::{Offset, Timestamp, TopicPartition};
 pub struct PartitionStats {
     /// The partition.
     pub topic_partition: TopicPartition,
-    /// First offset that may be read.
+    /// The first offset that may be read.
     pub start: Offset,
-    /// Everything below survives a power cut.
+    /// Every record below this offset survives a power cut.
     pub durable: Offset,
-    /// Next offset to be assigned.
+    /// The next offset to be assigned.
     pub end: Offset,
     /// The last stable offset: readers of committed records stop there. Below `end` while a transaction is open.
     pub stable: Offset,
-    /// Bytes of its batches, as stored.
+    /// Bytes of the partition's batches, as stored.
     pub bytes: u64,
-    /// Its records, as far as its segments know; some below `start` may be among them, and ends of transactions are: a topic of dead letters
-    /// has one beside each letter. [`QueueStats`](crate::stats::QueueStats) counts letters alone.
+    /// The partition's records, as far as its segments know. Records below `start` may be included, and ends of transactions are: a topic of
+    /// dead letters has one for each letter. [`QueueStats`](crate::stats::QueueStats) counts letters alone.
     pub records: u64,
-    /// Its segments.
+    /// The partition's segments.
     pub segments: usize,
-    /// Timestamp of its first record, Unix milliseconds. Where a compaction noted something else in its place, or the batch
-    /// cannot be read, the largest of the first batch.
+    /// The timestamp of the first record, Unix milliseconds. If a compaction has stored something else in its place, or if the batch
+    /// cannot be read, this is the largest timestamp of the first batch.
     pub oldest_timestamp: Option<Timestamp>,
-    /// Largest timestamp of all, Unix milliseconds.
+    /// The largest timestamp of all records, Unix milliseconds.
     pub newest_timestamp: Option<Timestamp>,
-    /// The part of its sealed bytes that compaction has not compared yet, from 0 to 1; `None` when it is not compacted.
+    /// The fraction of the bytes in sealed segments that compaction has not compared yet, from 0 to 1; `None` if the partition is not
+    /// compacted.
     pub dirty_ratio: Option<f64>,
     /// Bytes that retention, deletion, compaction and erasure have freed since the store was opened.
     pub reclaimed_bytes: u64,
-    /// Offsets that readers with [`OnDamage::Skip`](crate::OnDamage::Skip) passed over since the store was opened, those of
-    /// each reader. Offsets that were missing anyway may be among them.
+    /// Offsets that readers with [`OnDamage::Skip`](crate::OnDamage::Skip) passed over since the store was opened, counted
+    /// for each reader. Offsets that were missing anyway may be included.
     pub skipped_offsets: u64,
-    /// Records that were appended since the store was opened. A [`StoreReader`](crate::StoreReader) does not know it, and has 0.
+    /// Records that were appended since the store was opened. A [`StoreReader`](crate::StoreReader) does not know this, and has 0.
     pub appended_records: u64,
-    /// Bytes of their batches, as stored. For a [`StoreReader`](crate::StoreReader) what the process that writes has appended since that one opened
-    /// the store, and 0 where nobody has it open: it begins at 0 again with each.
+    /// Bytes of the batches of these records, as stored. In a [`StoreReader`](crate::StoreReader) it is what the writing process has appended
+    /// since it opened the store: it begins at 0 with each such process, and is 0 while nobody has the store open.
     pub appended_bytes: u64,
-    /// Their batches. A [`StoreReader`](crate::StoreReader) does not know it, and has 0.
+    /// Batches of these records. A [`StoreReader`](crate::StoreReader) does not know this, and has 0.
     pub appended_batches: u64,
-    /// The failure after which the partition takes nothing more until the store is reopened.
+    /// The failure after which the partition accepts nothing more until the store is reopened.
     pub poisoned_by: Option<Error>,
 }
 

@@ -9,7 +9,7 @@ use crate::log::segment_list::SegmentList;
 use crate::segment::Segment;
 use crate::types::{Offset, Timestamp};
 
-/// A record's place and time, as found by time.
+/// The offset and timestamp of a record that was looked up by time.
 ///
 /// ```
 /// # use annals::{Record, Store, TopicConfig};

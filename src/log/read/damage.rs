@@ -20,10 +20,10 @@ use crate::types::Offset;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnDamage {
-    /// Returns the error, now and at every later try. Other offsets stay readable: seek past the batch.
+    /// Returns the error, now and at every later attempt. Other offsets stay readable: seek past the batch.
     #[default]
     Fail,
-    /// Continues after the damaged batch, or where the index knows the next one.
+    /// Continues after the damaged batch, or where the index shows the next one.
     Skip,
 }
 

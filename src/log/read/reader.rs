@@ -24,7 +24,7 @@ pub(crate) enum Visibility {
     Durable,
 }
 
-/// Which records a reader is handed while transactions are under way.
+/// Which records a reader gets while transactions are under way.
 ///
 /// ```
 /// use annals::{Isolation, Store};
@@ -36,11 +36,11 @@ pub(crate) enum Visibility {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Isolation {
-    /// Those of no transaction, and those of transactions that were committed. It waits at the first record of the oldest
-    /// transaction that is not decided. Without transactions it is the same as the other.
+    /// Records outside transactions, and those of committed transactions. The reader waits at the first record of the oldest
+    /// transaction that is not decided. Without transactions this is the same as [`ReadUncommitted`](Self::ReadUncommitted).
     #[default]
     ReadCommitted,
-    /// All, as soon as they are written, those of transactions that will be aborted among them.
+    /// All records, as soon as they are written, including those of transactions that will be aborted.
     ReadUncommitted,
 }
 

@@ -26,15 +26,15 @@ const MOST_IN_VAIN: usize = 100;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum WhenFull {
-    /// It fails with [`Error::Full`].
+    /// The append fails with [`Error::Full`].
     #[default]
     Fail,
-    /// The oldest segments go, whether they were read or not. A transaction that has written there and is not decided is aborted
-    /// first: its calls return [`TransactionDisplaced`](Error::TransactionDisplaced). Where that cannot be, for a commit that is
-    /// under way or waits to be decided by the next open, it fails with [`Error::Full`]; and so it does where others send messages with ids
-    /// in between a hundred times in a row, for a record goes only when its id is written.
+    /// The oldest segments are removed, whether they were read or not. A transaction that has written there and is not decided is
+    /// aborted first: its calls return [`TransactionDisplaced`](Error::TransactionDisplaced). If it cannot be aborted, because its commit
+    /// is under way or waits to be decided by the next open, the append fails with [`Error::Full`]. It also fails if others send messages
+    /// with ids in between a hundred times in a row, because a record is removed only when its id is written.
     DropOldest,
-    /// It waits until retention or consumers have made room, and fails with [`Error::Full`] when that takes too long.
+    /// The append waits until retention or consumers have made room, and fails with [`Error::Full`] if that takes too long.
     Block,
 }
 
