@@ -162,8 +162,8 @@ impl DeadLetter {
         }
     }
 
-    /// Returns whether [`record`](Self::record) is all of the message. A message that was too large for the topic of the letters is there
-    /// without its value, its headers or its key, as much as had to be left out: the rest is in its own topic, as long as that keeps it.
+    /// Returns whether [`record`](Self::record) is the whole message. If a message is too large for the topic of the letters, its value, its
+    /// headers or its key are left out, as far as necessary: they are still in the message's own topic, as long as that keeps it.
     pub fn is_whole(&self) -> bool {
         self.missing.is_none()
     }
@@ -272,9 +272,9 @@ impl DeadLetters {
 
     /// Sends the message to its topic again, and ends the letter, in one transaction. It is a new record at the end of the partition it came from,
     /// and its deliveries are counted from the beginning. The queues of other groups skip it; consumers see it. If a letter is not
-    /// [whole](DeadLetter::is_whole), the message is read from where it was. A message so large that there is no room for the header which says so
-    /// goes back without that header: the queues of other groups get it too. What is passed on into another topic, headers and all, is for
-    /// everybody there.
+    /// [whole](DeadLetter::is_whole), the message is read from where it was. If a message is so large that there is no room for the header by which
+    /// other groups skip it, it goes back without that header, and their queues get it too. If the record is copied into another topic with its
+    /// headers, everybody there gets it.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost) for a letter that was [erased](crate::Store::erase) since it was taken: its record is in no topic any more.

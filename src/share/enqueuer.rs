@@ -79,8 +79,8 @@ impl EnqueuerBuilder {
     /// Makes [`send_once`](Enqueuer::send_once) and [`deliver_once_at`](Enqueuer::deliver_once_at) refuse an id that was sent within this
     /// time, if it is among the last `most_ids`. Each id takes about 140 bytes of memory, and 140 to 280 on the disk. It is known after a
     /// restart too, also when its record is gone: done and deleted, or too old. Two ids with the same hash of 128 bits are one.
-    /// [`build`](Self::build) reads the ids that are stored, and records of the window that were sent since the last of these; for a topic
-    /// that has none, or not for so long a time, all records of the window, but not what was for later.
+    /// [`build`](Self::build) reads the stored ids, and the records of the window that were sent since the last of these. If the topic has no
+    /// stored ids, or has them for a shorter window, it reads all records of the window, but not those for later.
     pub fn unique_within(mut self, time: Duration, most_ids: usize) -> Self {
         self.window = Some(Window { time, most: most_ids });
         self

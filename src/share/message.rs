@@ -102,8 +102,8 @@ impl Message {
     }
 
     /// Marks it as done: this queue never delivers it again. How durable that is depends on the queue's
-    /// [`durability`](crate::QueueBuilder::durability): at `Disk` its record also survives a power cut then, and so does what has moved it here, a
-    /// [`Schedule`](crate::Schedule) or a letter that was sent back.
+    /// [`durability`](crate::QueueBuilder::durability): at `Disk` its record then also survives a power cut, and so does the step that moved it here: of a
+    /// [`Schedule`](crate::Schedule), or of a letter that was sent back.
     ///
     /// # Errors
     /// [`LockLost`](crate::Error::LockLost). [`Io`](crate::Error::Io): the answer was not accepted, and the message comes back when its lock

@@ -24,7 +24,7 @@ use crate::types::{Offset, Timestamp};
 const MOST_LOOKED_AT: u64 = 1000;
 
 /// What a [`StoreReader`](crate::StoreReader) sees of a queue: what is written of it. Which worker has a message, for how much longer, and when a
-/// delay ends is only in the memory of the process that works on it, and so are its counts since it has opened the store
+/// delay ends is known only in the memory of the process that works on the queue, and so are its counts since it opened the store
 /// ([`QueueStats`](crate::stats::QueueStats)). If a partition has more than 1,000 offsets from the first unfinished message on,
 /// those without a record and those sent back for another group count as messages, until a worker has passed them and has got one that
 /// follows, or has passed them in a process other than the owner; but they do not count among dead letters.

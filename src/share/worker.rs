@@ -151,15 +151,15 @@ impl Worker {
     /// Messages that come back are delivered before new ones, the oldest first, without a guaranteed order; with
     /// [`ordered_by_key`](crate::QueueBuilder::ordered_by_key) order is guaranteed within each key. Each delivery is counted in the store before
     /// this returns. From the middle of the delivery limit on, a message is delivered together with fewer others, and for its last attempt
-    /// alone, so that one that crashes its worker takes few others with it. What was delivered before the store was last opened, and may have
-    /// ended that process, is not out at the same time as a last attempt of another such message, in all queues of the process: they wait for
-    /// each other.
+    /// alone, so that one that crashes its worker takes few others with it. A message that was delivered before the store was last
+    /// opened, and may have ended that process, is not out at the same time as a last attempt of another such message, in all queues of the
+    /// process: they wait for each other.
     ///
     /// # Errors
     /// [`Io`](crate::Error::Io), [`Corrupt`](crate::Error::Corrupt), [`Poisoned`](crate::Error::Poisoned) of one partition.
     /// [`UnknownTopic`](crate::Error::UnknownTopic) once a topic is deleted, even if another topic has its name by then. If other partitions
-    /// and topics have messages, these are returned, and the next call reports the failure, whatever there is by then; so the failure is
-    /// reported in turn with them as long as it lasts, and several failures each in turn. [`StoreClosed`](crate::Error::StoreClosed).
+    /// and topics have messages, these are returned, and the next call reports the failure, even if there are messages by then. So calls
+    /// return messages and the failure in turn as long as it lasts, and several failures each in turn. [`StoreClosed`](crate::Error::StoreClosed).
     pub fn take(&mut self, most: usize, timeout: Duration) -> Result<Messages> {
         let mut patience = Patience::new(timeout);
         loop {
