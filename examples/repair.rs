@@ -38,7 +38,7 @@ fn repair(dir: &Path, copies: &Path) -> Outcome<ExitCode> {
         }
     }
     for index in &report.rebuilt_indexes {
-        println!("{}: indexes made anew", index.display());
+        println!("{}: indexes rebuilt", index.display());
     }
     for refused in &report.refused {
         println!("left as it is: {}: {}", refused.path.display(), refused.reason);

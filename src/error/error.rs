@@ -161,7 +161,7 @@ pub enum Error {
     /// are left nobody can say what state the stream has. Whoever deletes must keep the last event in each snapshot. To begin again without
     /// it, [`prune`](crate::Snapshots::prune) the snapshot, or [`erase`](crate::Snapshots::erase) it.
     #[error(
-        "stream {key:?}: its events up to its snapshot's version {version} were deleted, {partition} begins at {start}: the events that are left do not tell what it came to; keep the last event that is in a snapshot, or prune the snapshot to begin anew"
+        "stream {key:?}: its events up to version {version}, that of its snapshot, were deleted, and {partition} begins at {start}: the events that are left do not give its state; keep the last event that a snapshot contains, or prune the snapshot to start again"
     )]
     SnapshotCutOff {
         /// The partition of the stream.
@@ -215,7 +215,7 @@ pub enum Error {
 
     /// Another transaction has begun under the name since, in this process or after it: nothing of this one takes effect. Stop, or
     /// begin again under the name.
-    #[error("{name}: the name has another user since")]
+    #[error("{name}: another transaction or producer has begun under this name since")]
     Fenced {
         /// The name of the transaction or producer.
         name: String,
@@ -259,7 +259,9 @@ pub enum Error {
 
     /// It is not known whether the transaction takes effect: what failed came after the decision was written, or is the disk's
     /// answer to it. Reopen the store: then it has taken effect everywhere, or nowhere.
-    #[error("transaction {name}: whether it takes effect shows after reopening the store: {cause}")]
+    #[error(
+        "transaction {name}: it is not known whether it takes effect until the store is reopened: {cause}"
+    )]
     Undecided {
         /// The transaction's name.
         name: String,
@@ -271,7 +273,7 @@ pub enum Error {
     /// did. So nothing else is committed there, neither in a transaction, nor by hand, nor automatically. Reopen the store: then it is
     /// decided, and consumers of the group continue at what is committed. Other partitions and groups are not affected.
     #[error(
-        "group {group:?}: whether its offset for {partition} was committed with a transaction shows after reopening the store; until then none is committed there"
+        "group {group:?}: it is not known whether a transaction committed its offset for {partition} until the store is reopened; until then no other is committed there"
     )]
     OffsetUndecided {
         /// The group.
@@ -284,7 +286,7 @@ pub enum Error {
     /// [`Durability::Disk`](crate::Durability::Disk) or with [`commit_async`](crate::Consumer::commit_async). What the same commit has for other partitions is
     /// committed. If the cause is a failed sync, reopen the store: then consumers of the group continue at what is committed. After a full disk commit again.
     #[error(
-        "group {group:?}: the offset for {partition} is not committed, for work that it goes over may not survive a power cut: {cause}"
+        "group {group:?}: the offset for {partition} was not committed, because work that it covers may not survive a power cut: {cause}"
     )]
     OffsetNotCommitted {
         /// The group.

@@ -5,11 +5,11 @@ use crate::types::{Condition, Offset, TopicPartition};
 pub(super) fn unknown_topic(topic: &str, was_deleted: bool) -> String {
     if was_deleted {
         format!(
-            "topic {topic:?} was deleted, and this handle with it: if there is a topic of that name, take another handle from the store; a member of a group has only to poll again"
+            "topic {topic:?} was deleted, and this handle is no longer valid: if there is a topic of that name now, get a new handle from the store; a member of a group need only poll again"
         )
     } else if topic.starts_with("__") {
         format!(
-            "unknown topic {topic:?}: one of the store's own is there once the store has written to it, any other after create_topic or ensure_topic"
+            "unknown topic {topic:?}: an internal topic exists once the store has written to it; create any other with create_topic or ensure_topic"
         )
     } else {
         format!("unknown topic {topic:?}: create it with create_topic or ensure_topic")

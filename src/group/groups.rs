@@ -239,7 +239,7 @@ impl Groups {
         }
         self.check_readable()?;
         if self.topics.is_read_only() && self.spool.get().is_none() {
-            let why = "a store that is only read takes no commits: none, and assign partitions";
+            let why = "a store opened read-only takes no commits: set no group, and assign partitions";
             return Err(Error::config("group.id", name, why));
         }
         // Who takes the first of a group, and who gives the last of it back, take turns.

@@ -87,7 +87,7 @@ impl PendingOffsets {
         if let Some(earlier) = self.pending.iter_mut().find(|earlier| is_same(earlier)) {
             if !earlier.claim.as_ref().is_some_and(Claim::renew) {
                 return Err(Error::invalid(format!(
-                    "the transaction is over, and the offsets of this consumer of group {name:?} are its own no more"
+                    "the transaction has ended, and the offsets of this consumer of group {name:?} are no longer in it"
                 )));
             }
             earlier.pending = pending;
@@ -110,7 +110,7 @@ impl PendingOffsets {
 /// The error for positions behind what a transaction without effect had.
 pub(crate) fn goes_back(group: &str) -> Error {
     Error::invalid(format!(
-        "the consumer of group {group:?} goes back, for a transaction with its offsets took no effect: poll it before its offsets are committed"
+        "a transaction with the offsets of this consumer of group {group:?} took no effect, and the consumer goes back: poll it before you commit its offsets"
     ))
 }
 

@@ -190,7 +190,7 @@ impl SpoolFile {
         *known = Known { id: head.id, end };
         let new_end = end.saturating_add(frame.len());
         if new_end > self.most_bytes {
-            let why = "commits of many lives wait there: open the store, which takes them over";
+            let why = "too many commits wait in the file: open the store, which takes them over";
             return Err(self.error("append to", ErrorKind::QuotaExceeded, why));
         }
         // What a process that died in the middle of a commit has left, or a power cut.
@@ -290,7 +290,7 @@ impl SpoolFile {
         let mut known = self.changing.lock();
         let _held = self.hold()?;
         let gone = || {
-            let why = "an earlier sync has failed, and what it was to keep is not there any more";
+            let why = "an earlier sync failed, and what it should have stored is gone";
             self.error("sync", ErrorKind::Other, why)
         };
         // Where there is none it was folded, perhaps.

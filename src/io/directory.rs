@@ -151,7 +151,7 @@ impl Directory {
         if !self.call("look at", &self.path, |fs| fs.is_replaced())? {
             return Ok(());
         }
-        let why = "another directory stands here by now than the one that this process is attached to: end what is attached to that, and attach again";
+        let why = "the directory at this path is no longer the one that this process is attached to: drop what is attached to that, and attach again";
         Err(Error::io(&self.path, "use", io::Error::new(io::ErrorKind::NotFound, why)))
     }
 

@@ -65,7 +65,7 @@ pub(crate) enum OwnerState {
 
 /// No owner has opened the store such that others can look.
 pub(crate) fn not_yet(root: &Directory) -> Error {
-    let why = "no owner has opened a store here that shows itself, or not yet: attach again once one has";
+    let why = "no process has opened a store for live readers here, or not yet: attach again once one has";
     Error::io(&root.join(LIVE_FILE), "attach to", std::io::Error::new(std::io::ErrorKind::NotFound, why))
 }
 

@@ -184,7 +184,7 @@ impl QueueBuilder {
             .enumerate()
             .find(|(number, topic)| topics.iter().take(*number).any(|other| other == *topic))
         {
-            return Err(Error::invalid(format!("topic {topic:?} stands twice, also as number {number}")));
+            return Err(Error::invalid(format!("topic {topic:?} is listed twice, also as number {number}")));
         }
         if let Some(DeadLetterTopic::Named(name)) = &asked.dead_letters {
             check_letters(&queues, name, &topics)?;

@@ -327,9 +327,8 @@ impl DeadLetters {
         found.filter(|record| record.offset == letter.offset).ok_or_else(|| {
             let DeadLetter { topic, partition, offset, .. } = letter;
             let (what, at) = (&missing.what, letter.message.offset);
-            let why = format!(
-                "{topic}-{partition}@{offset} is not there any more, and the letter {at} is without its"
-            );
+            let why =
+                format!("{topic}-{partition}@{offset} no longer exists, and the letter {at} is without its");
             Error::invalid(format!("{why} {what}: it can only be discarded"))
         })
     }

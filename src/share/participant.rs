@@ -98,7 +98,7 @@ impl Transaction {
         let of = &message.delivery().queue.queues;
         if of.is_away() {
             self.refuse(
-                "a message that a process has taken which does not own the store is answered by itself"
+                "a message taken in a process that does not own the store cannot be answered in a transaction: call `ack` on the message"
                     .to_owned(),
             );
             return;

@@ -78,7 +78,7 @@ impl Settings {
         let both = |name: &str, own: &dyn Debug, other: &dyn Debug| {
             Some(format!("{name} is {other:?} there, and not {own:?}"))
         };
-        let differs = |name: &str| Some(format!("{name} is another one there"));
+        let differs = |name: &str| Some(format!("{name} differs there"));
         if self.delivery_limit != others.delivery_limit {
             return both("delivery_limit", &self.delivery_limit, &others.delivery_limit);
         }
@@ -103,7 +103,7 @@ impl Settings {
         if self.counts_written != others.counts_written {
             return both("count_in_memory", &!self.counts_written, &!others.counts_written);
         }
-        (self != others).then(|| "a setting is another one there".to_owned())
+        (self != others).then(|| "a setting differs there".to_owned())
     }
 }
 

@@ -98,7 +98,7 @@ impl Worker {
     pub fn poll_take(&mut self, most: usize, context: &mut Context<'_>) -> Poll<Result<Messages>> {
         self.queues.topics.check_process()?;
         if self.queues.is_away() {
-            let why = "a task that takes messages is woken by the process that owns the store: elsewhere a thread takes them";
+            let why = "a task can wait for messages only in the process that owns the store: in another process call `take` on a thread";
             return Poll::Ready(Err(Error::invalid(why)));
         }
         for _ in 0..MOST_LOOKS {

@@ -130,7 +130,7 @@ impl StepFiles {
     }
 
     fn full(&self, name: &str) -> Error {
-        let why = "as much as may wait there waits for a process that opens the store and takes it over";
+        let why = "the file is full: open the store, which takes over what waits in it";
         self.error(name, "append", (ErrorKind::QuotaExceeded, why))
     }
 
@@ -154,7 +154,7 @@ impl StepFiles {
     }
 
     fn over(&self, name: &str) -> Error {
-        let why = "what it says was cut, or is not there any more: drop the workers of its queue and their messages, and make others";
+        let why = "its contents were cut off or are gone: drop the workers of its queue and their messages, and create new ones";
         self.error(name, "append", (ErrorKind::NotFound, why))
     }
 
@@ -214,7 +214,7 @@ impl StepFiles {
             let end = StepsHead::LEN + frames.len();
             let its = tenure.as_mut().filter(|tenure| tenure.id == head.id);
             if its.as_ref().is_some_and(|tenure| end < tenure.end) {
-                let why = "an earlier sync has failed, and what it was to keep is not there any more";
+                let why = "an earlier sync failed, and what it should have stored is gone";
                 return Err(self.error(name, "sync", (ErrorKind::Other, why)));
             }
             let id = head.id.next();

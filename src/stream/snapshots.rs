@@ -234,7 +234,7 @@ impl Snapshots {
 
 fn without_event(stream: &Stream, version: Offset) -> Error {
     Error::invalid(format!(
-        "stream {:?} has no committed event of version {version} in {}, of which a snapshot could be: it was erased or deleted, or is another's",
+        "stream {:?} has no committed event of version {version} in {} for a snapshot: it was erased or deleted, or belongs to another stream",
         stream.key().escape_ascii().to_string(),
         stream.partition().topic_partition()
     ))

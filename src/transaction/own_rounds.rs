@@ -89,7 +89,7 @@ impl OwnRounds {
         if left.is_empty() {
             return Ok(());
         }
-        let why = "transactions are being brought onto the disk by a call that this one is made in, by a file system or a clock of the program's own";
+        let why = "this call was made by the program's own file system or clock while it was asked to make transactions durable: it cannot wait for that";
         Err(NotEnded { error: Box::new(Error::invalid(why)), left })
     }
 

@@ -113,14 +113,14 @@ impl fmt::Display for Condition {
                 write!(f, "stream {:?} ", key.escape_ascii().to_string())?;
                 match expected {
                     Expected::Any => f.write_str("may be as it is"),
-                    Expected::NoStream => f.write_str("was to have no event"),
-                    Expected::Exists => f.write_str("was to have an event"),
-                    Expected::Version(version) => write!(f, "was to be at version {version}"),
+                    Expected::NoStream => f.write_str("was expected to have no event"),
+                    Expected::Exists => f.write_str("was expected to have an event"),
+                    Expected::Version(version) => write!(f, "was expected to be at version {version}"),
                 }
             }
-            On::None { query, since: 0 } => write!(f, "no event was to match {query}"),
-            On::None { query, since } => write!(f, "no event from {since} on was to match {query}"),
-            On::Some { query } => write!(f, "an event was to match {query}"),
+            On::None { query, since: 0 } => write!(f, "no event was expected to match {query}"),
+            On::None { query, since } => write!(f, "no event from {since} on was expected to match {query}"),
+            On::Some { query } => write!(f, "an event was expected to match {query}"),
         }
     }
 }

@@ -17,7 +17,7 @@ fn a_worker_that_needs_other_settings_than_the_others_is_told_which() {
         said(world.builder().ordered_by_key()).contains(": ordered_by_key is false there, and not true: ")
     );
     let policy = world.builder().retry_policy(RetryPolicy::fixed(Duration::from_secs(1)));
-    assert!(said(policy).contains(": retry_policy is another one there: "));
+    assert!(said(policy).contains(": retry_policy differs there: "));
 }
 
 #[test]

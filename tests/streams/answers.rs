@@ -211,7 +211,7 @@ fn a_conflict_says_what_was_found_and_shows_keys_as_text() {
     assert!(said.ends_with("there is one at offset 1") && shown.contains("paid #x"), "{said} {shown}");
     let (said, shown) = refused(Condition::stream("alice", Expected::NoStream));
     assert!(said.ends_with("the last one is at offset 1"), "{said}");
-    assert!(shown.contains("stream \"alice\" was to have no event"), "{shown}");
+    assert!(shown.contains("stream \"alice\" was expected to have no event"), "{shown}");
     let undecided = Error::Conflict {
         partition: ("events", 0).into(),
         condition: std::sync::Arc::new(Condition::none(Query::all())),

@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     }
     for index in &report.rebuilt_indexes {
         let object = || Object::new("rebuilt_index").text("path", &index.to_string_lossy());
-        screen.either(object, format_args!("{}: indexes made anew", index.display()))?;
+        screen.either(object, format_args!("{}: indexes rebuilt", index.display()))?;
     }
     for refused in &report.refused {
         screen.either(|| damage_object("refused", refused), line_of("left as it is", refused))?;

@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options, arguments: &Arguments, screen: &mut Screen)
     }
     for index in &found.stale_indexes {
         let object = || Object::new("stale_index").text("path", &index.to_string_lossy());
-        screen.either(object, format_args!("indexes to be made anew: {}", index.display()))?;
+        screen.either(object, format_args!("indexes to be rebuilt: {}", index.display()))?;
     }
     summary(&found, is_complete, screen)?;
     match (found.is_sound(), is_complete) {

@@ -28,7 +28,7 @@ impl Log {
         if !directory.exists()? {
             directory.create()?;
             Self::create(&directory, identity, &config)?;
-            let reason = "the partition's directory was missing: it begins anew, empty".to_owned();
+            let reason = "the partition's directory was missing: it begins again, empty".to_owned();
             let (path, lost) = (directory.path().to_path_buf(), 0..Offset::MAX);
             report.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
             return Ok(());
@@ -52,7 +52,8 @@ impl Log {
         };
         if StateFile::identity_left(&directory)?.is_some_and(|left| left != identity) {
             let reason =
-                "it is of another partition: whose the segments beside it are, nobody knows".to_owned();
+                "it is of another partition, and it is not known to which the segments beside it belong"
+                    .to_owned();
             let path = directory.join(STATE_FILE);
             report.refused.push(Damage { path, position: 0, offset: None, reason });
             return Ok(());

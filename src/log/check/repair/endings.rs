@@ -49,7 +49,7 @@ impl fmt::Display for LostEnd {
         f.write_str(match (self.ending, &self.marker) {
             (Some(Ending::Commit), _) => "it was committed, which is written again",
             (Some(Ending::Abort), _) => "it was aborted, which is written again",
-            (None, Some(_)) => "how it ended nothing tells, and it counts as aborted",
+            (None, Some(_)) => "nothing shows how it ended, and it counts as aborted",
             (None, None) => "it counts as aborted, unless the open finds that it was committed",
         })
     }

@@ -43,7 +43,7 @@ impl Mender<'_> {
         if let Some(state) = &state {
             finish_swaps(&self.directory, &state.pending)?;
         } else {
-            self.take_out(STATE_FILE, "the state file could not be read: it is made anew")?;
+            self.take_out(STATE_FILE, "the state file could not be read: it is created again")?;
         }
         let Inventory { sources, missing, strangers } = Inventory::of(&self.directory, state.as_ref())?;
         let mut emptied = Vec::new();
@@ -214,7 +214,7 @@ impl Mender<'_> {
                 &name,
                 range,
                 none,
-                "what the checksum does not cover was wrong; it is known and put right",
+                "bytes that the checksum does not cover were wrong; what they must be is known, and they were corrected",
             )?;
         }
         Ok(Found { source, salvage, markers: Vec::new() })
