@@ -90,6 +90,22 @@ fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
     assert_eq!(topic.import(many.as_bytes()).unwrap(), 500);
 }
 
+/// The second half was not looked at before it was counted with.
+#[test]
+fn two_first_halves_of_a_character_ended_an_import_with_a_panic() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new()).unwrap();
+    for fault in ["\\ud800\\u0041", "\\udbff\\udbff", "\\ud800"] {
+        let line = format!("{{\"key\":\"{fault}\"}}");
+        match topic.import(line.as_bytes()) {
+            Err(error @ Error::Import { line: 1, records: 0, .. }) => {
+                assert!(error.to_string().contains("half a character"), "{error}");
+            }
+            other => panic!("{fault}: {other:?}"),
+        }
+    }
+}
+
 /// The first line of the batch was named, and what stands before the one at fault was not there.
 #[test]
 fn a_line_whose_record_the_topic_refuses_is_named_among_those_that_are_appended_with_it() {

@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "second-half-of-a-character-is-not-looked-at",
+        file: "src/format/json.rs",
+        good: "filter(|low| (0xdc00..0xe000).contains(low))",
+        bad: "filter(|low| *low > 0)",
+        caught_by: &[tests("lib", &["format::json::"]), tests("backup", &["lines::two_first_halves"])],
+    },
+    Bug {
         name: "imported-batch-names-its-first-line",
         file: "src/topic/import.rs",
         good: "Err(refusal) if is_of_a_record(&refusal) => {",
