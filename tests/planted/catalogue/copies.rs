@@ -4,6 +4,20 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "copy-of-a-closed-log-goes-by-no-older-snapshot",
+        file: "src/log/cut/copy.rs",
+        good: "None => snapshot_file::newest_below(source, named)?,",
+        bad: "None => None,",
+        caught_by: &[tests("backup", &["own::a_backup_forgot"])],
+    },
+    Bug {
+        name: "copy-of-an-open-log-goes-by-no-older-snapshot",
+        file: "src/log/cut/copy.rs",
+        good: "known = snapshot_file::newest_below(source, one)?;",
+        bad: "known = None;",
+        caught_by: &[tests("backup", &["own::a_backup_forgot"])],
+    },
+    Bug {
         name: "second-half-of-a-character-is-not-looked-at",
         file: "src/format/json.rs",
         good: "filter(|low| (0xdc00..0xe000).contains(low))",
