@@ -22,7 +22,7 @@ use crate::upkeep::Agenda;
 /// Checks the backup in a directory: its list, and every byte of what that tells of. Changes nothing.
 ///
 /// # Errors
-/// [`Backup`](Error::Backup) when there is none, or one that was not finished; [`Io`](Error::Io). Damage is no error here: it is
+/// [`Backup`](Error::Backup) when there is none, or one that was not finished; otherwise as [`Backup::verify`]. Damage is no error here: it is
 /// what is looked for.
 pub fn verify(directory: impl AsRef<Path>) -> Result<VerifyReport> {
     Backup::open(directory)?.verify(|_| ControlFlow::Continue(()))
@@ -55,7 +55,11 @@ pub fn restore(directory: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<
 pub struct Backup {
     pub(super) root: Directory,
     pub(super) list: BackupList,
+    pub(super) max_expanded_bytes: usize,
 }
+
+/// What a store expands that is opened as it comes.
+const MAX_EXPANDED_BYTES: usize = 64 << 20;
 
 impl fmt::Debug for Backup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +86,15 @@ impl Backup {
         let path = std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
         let root = Directory::new(file_system, &path);
         let list = list::read(&root)?;
-        Ok(Self { root, list })
+        Ok(Self { root, list, max_expanded_bytes: MAX_EXPANDED_BYTES })
+    }
+
+    /// The most that one compressed batch may expand to when it is [verified](Self::verify): what the store was opened
+    /// [with](crate::StoreBuilder::max_expanded_bytes), where that was more than the default. Default: 64 MiB.
+    #[must_use]
+    pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
+        self.max_expanded_bytes = bytes;
+        self
     }
 
     /// When the cut was made, by the clock of its store.
@@ -102,12 +114,13 @@ impl Backup {
     /// checked; `Break` ends it there. Changes nothing.
     ///
     /// # Errors
-    /// [`Io`](Error::Io). Damage is no error here: it is what is looked for.
+    /// [`Io`](Error::Io); [`BatchTooLarge`](Error::BatchTooLarge) for a batch of more than [`max_expanded_bytes`](Self::max_expanded_bytes). Damage is no error here:
+    /// it is what is looked for.
     pub fn verify(&self, mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>) -> Result<VerifyReport> {
         let options = LogOptions {
             read_mode: ReadMode::Positional,
             sync_every_bytes: u64::MAX,
-            max_expanded_bytes: 64 << 20,
+            max_expanded_bytes: self.max_expanded_bytes,
             compaction_memory_bytes: 0,
         };
         let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use annals::backup::{Backup, RestoreOptions};
-use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals::{Codec, Durability, Error, Record, Store, TopicConfig};
 
 use super::{all_records, records};
 
@@ -348,4 +348,23 @@ fn who_is_told_and_who_closes_the_store_end_the_reading_back_of_a_backup() {
         assert!(!copy.exists());
         assert!(told < 4, "{told}");
     }
+}
+
+/// The backup was read back with the limit of a store that is opened as it comes, and removed.
+#[test]
+fn a_batch_that_its_store_reads_was_too_large_for_the_backup() {
+    const LARGE: u32 = 65 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let most = 2 * LARGE as usize;
+    let store = Store::builder(dir.path().join("live")).max_expanded_bytes(most).open().unwrap();
+    let config = TopicConfig::new().compression_type(Codec::Zstd).max_message_bytes(LARGE + 1000);
+    store.create_topic("orders", config).unwrap();
+    store.producer().send(Record::to("orders").value(&vec![0; LARGE as usize])).unwrap();
+    let report = store.backup_builder().verify().run(&copy).unwrap();
+    assert!(report.bytes < 1 << 20, "{report:?}");
+    let backup = || Backup::open(&copy).unwrap();
+    let refused = backup().verify(|_| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(Error::BatchTooLarge { .. })), "{refused:?}");
+    assert!(backup().max_expanded_bytes(most).verify(|_| ControlFlow::Continue(())).unwrap().is_sound());
 }

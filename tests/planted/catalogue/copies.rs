@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "backup-is-read-back-with-the-default-limit",
+        file: "src/backup/make.rs",
+        good: "let max_expanded_bytes = self.topics.max_expanded_bytes();",
+        bad: "let max_expanded_bytes = self.topics.max_expanded_bytes().min(64 << 20);",
+        caught_by: &[tests("backup", &["files::a_batch_that"])],
+    },
+    Bug {
         name: "copy-of-a-closed-log-goes-by-no-older-snapshot",
         file: "src/log/cut/copy.rs",
         good: "None => snapshot_file::newest_below(source, named)?,",
