@@ -11,6 +11,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("backup", &["files::a_batch_that"])],
     },
     Bug {
+        name: "backup-that-cannot-begin-leaves-its-directory",
+        file: "src/backup/target.rs",
+        good: "begun.inspect_err(|_| remove_empty(&made))?",
+        bad: "begun?",
+        caught_by: &[tests("backup", &["targets::a_backup_or_a_restore"])],
+    },
+    Bug {
+        name: "failed-backup-leaves-the-directories-above-it",
+        file: "src/backup/target.rs",
+        good: "        remove_empty(&self.made);\n",
+        bad: "        remove_empty(self.made.get(..1).unwrap_or_default());\n",
+        caught_by: &[tests("backup", &["targets::a_backup_or_a_restore"])],
+    },
+    Bug {
         name: "copy-of-a-closed-log-goes-by-no-older-snapshot",
         file: "src/log/cut/copy.rs",
         good: "None => snapshot_file::newest_below(source, named)?,",
