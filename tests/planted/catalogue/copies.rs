@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "adopted-log-that-is-linked-needs-room-for-a-copy",
+        file: "src/topic/adopt.rs",
+        good: "one.log.bytes_to_copy(one.link)",
+        bad: "one.log.bytes_to_copy(one.link.filter(|_| one.log.bytes() == 0))",
+        caught_by: &[tests("backup", &["places::a_log_that_is_linked"])],
+    },
+    Bug {
         name: "backup-is-read-back-with-the-default-limit",
         file: "src/backup/make.rs",
         good: "let max_expanded_bytes = self.topics.max_expanded_bytes();",
