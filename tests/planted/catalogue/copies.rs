@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "index-that-is-copied-is-looked-for-twice",
+        file: "src/log/cut/carrier.rs",
+        good: "self.copy(&from, &name, (target, from.len()?), Counts::Nothing)?;",
+        bad: "let len = from.len()?;\n            self.copy(&source.open(&name, OpenMode::Read)?, &name, (target, len), Counts::Nothing)?;",
+        caught_by: &[tests("backup", &["faults::an_index_that_went"])],
+    },
+    Bug {
         name: "adopted-log-that-is-linked-needs-room-for-a-copy",
         file: "src/topic/adopt.rs",
         good: "one.log.bytes_to_copy(one.link)",
@@ -160,8 +167,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "copied-file-is-not-synced",
         file: "src/log/cut/carrier.rs",
-        good: "        to.sync()\n",
-        bad: "        Ok(())\n",
+        good: "        to.sync()?;\n",
+        bad: "",
         caught_by: &[tests("backup", &["faults::"])],
     },
     Bug {
