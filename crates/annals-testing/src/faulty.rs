@@ -26,7 +26,8 @@ struct Rule {
 }
 
 /// A file system that hands on everything to another, and fails, cuts short or holds the calls it is asked to. It lists every
-/// call, so that a test can say how many syncs something costs.
+/// call, so that a test can say how many syncs something costs. It shares no memory, so nobody attaches to a store on it, and looks each path up anew: the
+/// directory of a store that is open is not to get another name.
 ///
 /// Rules are matched in the order in which they were given; a path matches when it contains the text, so `""` stands for all.
 ///
@@ -286,6 +287,10 @@ impl FileSystem for FaultyFileSystem {
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         self.shared.run(Call::Lock, dir, || self.inner.lock_dir(dir))
+    }
+
+    fn lock_dir_shared(&self, dir: &Path) -> io::Result<DirectoryLock> {
+        self.shared.run(Call::Lock, dir, || self.inner.lock_dir_shared(dir))
     }
 }
 
