@@ -11,8 +11,8 @@ use crate::backup::pace::OnProgress;
 use crate::backup::report::{BackedUp, BackupProgress, RestoreReport};
 use crate::backup::restore::RestoreOptions;
 use crate::error::{Error, Result};
-use crate::format::{BackedUpPartition, BackupList, partition_dir_name};
-use crate::io::{Directory, FileSystem, OsFileSystem, SystemClock};
+use crate::format::{BackedUpPartition, BackupList, SegmentFile, partition_dir_name, segment_file_name};
+use crate::io::{Directory, FileSystem, OpenMode, OsFileSystem, SystemClock};
 use crate::log::{LogOptions, Plan, VerifyReport};
 use crate::segment::ReadMode;
 use crate::topic::{StoreCut, TopicContext};
@@ -201,6 +201,20 @@ impl Backup {
         }
         let reason = "it is not the partition that the backup's list tells of".to_owned();
         Err(Error::corrupt(directory.path().to_path_buf(), 0, None, reason))
+    }
+
+    /// Each `.log` has the length that the list tells: no more, either.
+    pub(super) fn check_lengths(&self, partition: &BackedUpPartition) -> Result<()> {
+        let directory = self.directory_of(partition);
+        for one in &partition.segments {
+            let name = segment_file_name(one.base, SegmentFile::Log);
+            let len = directory.open(&name, OpenMode::Read)?.len()?;
+            if len != one.bytes {
+                let reason = format!("it has {len} bytes, and the backup's list tells of {}", one.bytes);
+                return Err(Error::corrupt(directory.join(&name), len.min(one.bytes), None, reason));
+            }
+        }
+        Ok(())
     }
 
     /// The list of topics must be of the partitions that the backup's list tells of.

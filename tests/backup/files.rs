@@ -368,3 +368,28 @@ fn a_batch_that_its_store_reads_was_too_large_for_the_backup() {
     assert!(matches!(refused, Err(Error::BatchTooLarge { .. })), "{refused:?}");
     assert!(backup().max_expanded_bytes(most).verify(|_| ControlFlow::Continue(())).unwrap().is_sound());
 }
+
+/// What stood behind the records of the list was left out, and nobody was told.
+#[test]
+fn a_file_of_a_backup_that_has_become_longer_was_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let store = filled(&dir.path().join("live"));
+    store.backup_builder().independent().run(&copy).unwrap();
+    let mut logs: Vec<_> = inodes(&copy.join("orders-0")).into_keys().collect();
+    logs.retain(|name| name.ends_with(".log"));
+    for name in [logs.first().unwrap(), logs.last().unwrap()] {
+        let path = copy.join("orders-0").join(name);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&before[..], b"more"].concat()).unwrap();
+        match annals::backup::restore(&copy, dir.path().join("again")) {
+            Err(Error::Corrupt { path: told, position, .. }) => {
+                assert_eq!((told, position), (path.clone(), before.len() as u64));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(!dir.path().join("again").exists());
+        std::fs::write(&path, before).unwrap();
+    }
+    annals::backup::restore(&copy, dir.path().join("again")).unwrap();
+}

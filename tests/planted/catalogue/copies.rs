@@ -4,6 +4,13 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "longer-file-of-a-backup-is-restored",
+        file: "src/backup/restore.rs",
+        good: "        backup.check_lengths(partition)?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["files::a_file_of_a_backup"])],
+    },
+    Bug {
         name: "index-that-is-copied-is-looked-for-twice",
         file: "src/log/cut/carrier.rs",
         good: "self.copy(&from, &name, (target, from.len()?), Counts::Nothing)?;",
