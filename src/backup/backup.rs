@@ -11,8 +11,8 @@ use crate::backup::pace::OnProgress;
 use crate::backup::report::{BackedUp, BackupProgress, RestoreReport};
 use crate::backup::restore::RestoreOptions;
 use crate::error::{Error, Result};
-use crate::format::{BackedUpPartition, BackupList, partition_dir_name};
-use crate::io::{Directory, FileSystem, OsFileSystem, SystemClock};
+use crate::format::{BackedUpPartition, BackupList, SegmentFile, partition_dir_name, segment_file_name};
+use crate::io::{Directory, FileSystem, OpenMode, OsFileSystem, SystemClock};
 use crate::log::{LogOptions, Plan, VerifyReport};
 use crate::segment::ReadMode;
 use crate::topic::{StoreCut, TopicContext};
@@ -22,7 +22,7 @@ use crate::upkeep::Agenda;
 /// Checks the backup in a directory: its list, and every byte of what it lists. Changes nothing.
 ///
 /// # Errors
-/// [`Backup`](Error::Backup) when there is none, or one that was not finished; [`Io`](Error::Io). Damage is not an error here: it is
+/// [`Backup`](Error::Backup) when there is none, or one that was not finished; otherwise as for [`Backup::verify`]. Damage is not an error here: it is
 /// what is looked for.
 pub fn verify(directory: impl AsRef<Path>) -> Result<VerifyReport> {
     Backup::open(directory)?.verify(|_| ControlFlow::Continue(()))
@@ -55,7 +55,11 @@ pub fn restore(directory: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<
 pub struct Backup {
     pub(super) root: Directory,
     pub(super) list: BackupList,
+    pub(super) max_expanded_bytes: usize,
 }
+
+/// What a store expands that is opened as it comes.
+const MAX_EXPANDED_BYTES: usize = 64 << 20;
 
 impl fmt::Debug for Backup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +86,15 @@ impl Backup {
         let path = std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
         let root = Directory::new(file_system, &path);
         let list = list::read(&root)?;
-        Ok(Self { root, list })
+        Ok(Self { root, list, max_expanded_bytes: MAX_EXPANDED_BYTES })
+    }
+
+    /// The most that one compressed batch may expand to when it is [verified](Self::verify): what the store was opened
+    /// [with](crate::StoreBuilder::max_expanded_bytes), where that was more than the default. Default: 64 MiB.
+    #[must_use]
+    pub fn max_expanded_bytes(mut self, bytes: usize) -> Self {
+        self.max_expanded_bytes = bytes;
+        self
     }
 
     /// Returns when the cut was made, by the clock of its store.
@@ -102,12 +114,13 @@ impl Backup {
     /// checked; `Break` stops it there. Changes nothing.
     ///
     /// # Errors
-    /// [`Io`](Error::Io). Damage is not an error here: it is what is looked for.
+    /// [`Io`](Error::Io); [`BatchTooLarge`](Error::BatchTooLarge) for a batch of more than [`max_expanded_bytes`](Self::max_expanded_bytes).
+    /// Damage is not an error here: it is what is looked for.
     pub fn verify(&self, mut progress: impl FnMut(&VerifyReport) -> ControlFlow<()>) -> Result<VerifyReport> {
         let options = LogOptions {
             read_mode: ReadMode::Positional,
             sync_every_bytes: u64::MAX,
-            max_expanded_bytes: 64 << 20,
+            max_expanded_bytes: self.max_expanded_bytes,
             compaction_memory_bytes: 0,
         };
         let agenda = Arc::new(Agenda::new(Duration::MAX, Duration::MAX));
@@ -189,6 +202,20 @@ impl Backup {
         }
         let reason = "it is not the partition that the backup's list tells of".to_owned();
         Err(Error::corrupt(directory.path().to_path_buf(), 0, None, reason))
+    }
+
+    /// Each `.log` has the length that the list tells: no more, either.
+    pub(super) fn check_lengths(&self, partition: &BackedUpPartition) -> Result<()> {
+        let directory = self.directory_of(partition);
+        for one in &partition.segments {
+            let name = segment_file_name(one.base, SegmentFile::Log);
+            let len = directory.open(&name, OpenMode::Read)?.len()?;
+            if len != one.bytes {
+                let reason = format!("it has {len} bytes, and the backup's list tells of {}", one.bytes);
+                return Err(Error::corrupt(directory.join(&name), len.min(one.bytes), None, reason));
+            }
+        }
+        Ok(())
     }
 
     /// The list of topics must be of the partitions that the backup's list tells of.

@@ -76,6 +76,7 @@ pub(super) fn restore(
     let mut bytes = 0;
     for partition in &backup.list.partitions {
         let plan = backup.plan(partition)?;
+        backup.check_lengths(partition)?;
         let directory = target.partition(&partition_dir_name(&partition.topic, partition.number))?;
         let identity =
             Identity { store: catalog.store, topic: partition.topic_id, partition: partition.number };

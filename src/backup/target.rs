@@ -6,14 +6,15 @@ use std::path::Path;
 use crate::backup::list::{LIST_FILE, UNFINISHED};
 use crate::backup::premises::refuse_premises_of_others;
 use crate::error::{Error, Result};
-use crate::io::{Directory, EntryKind, Leads, OpenMode, PublishFailure, in_drop};
+use crate::io::{Directory, EntryKind, File, Leads, OpenMode, PublishFailure, in_drop};
 use crate::topic::StoreCut;
 
 /// An empty directory, and what was put into it so far. What is not finished is removed with it.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) root: Directory,
-    was_there: bool,
+    /// It, and those above it, where they were not there: the deepest first.
+    made: Vec<Directory>,
     is_finished: bool,
 }
 
@@ -25,25 +26,15 @@ impl Target {
         }
         let absolute =
             std::path::absolute(path).map_err(|error| Error::io(path, "find the place of", error))?;
-        let root = store.at(&absolute);
+        let there = store.at(&absolute);
         refuse_path(store, &absolute)?;
-        let was_there = root.exists()?;
-        if was_there {
-            refuse_full(&root, false)?;
-        } else {
-            root.ensure()?;
+        let made = missing(store, &absolute)?;
+        if made.is_empty() {
+            refuse_full(&there, false)?;
         }
-        // Its one path, whatever links lead there.
-        let root = root.elsewhere(&absolute)?;
-        // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one. Of two that come at
-        // once one makes it.
-        let marker = root.open(UNFINISHED, OpenMode::CreateNew).map_err(|error| being_made(&root, error))?;
-        // From here on what is in it is this one's own, if nothing else is.
-        if let Err(error) = refuse_full(&root, true) {
-            drop(root.remove_if_there(UNFINISHED));
-            return Err(error);
-        }
-        let target = Self { root, was_there, is_finished: false };
+        let begun = there.ensure().and_then(|()| begin(&there));
+        let (root, marker) = begun.inspect_err(|_| remove_empty(&made))?;
+        let target = Self { root, made, is_finished: false };
         marker.sync()?;
         target.root.sync()?;
         Ok(target)
@@ -108,7 +99,8 @@ impl Target {
         self.root.sync()?;
         // The last: until then nobody else begins here.
         self.root.remove_if_there(UNFINISHED)?;
-        if self.was_there { Ok(()) } else { self.root.remove_empty() }
+        remove_empty(&self.made);
+        Ok(())
     }
 }
 
@@ -118,6 +110,38 @@ impl Drop for Target {
             in_drop(|| drop(self.clear()));
         }
     }
+}
+
+/// The directories on the way to a path, and at it, that are not there: the deepest first.
+fn missing(beside: &Directory, path: &Path) -> Result<Vec<Directory>> {
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        let above = beside.at(above);
+        if above.exists()? {
+            break;
+        }
+        missing.push(above);
+    }
+    Ok(missing)
+}
+
+/// Removes those in which there is nothing.
+fn remove_empty(made: &[Directory]) {
+    made.iter().for_each(|directory| drop(directory.remove_empty()));
+}
+
+/// Makes an empty directory this one's own: it under its one path, whatever links lead there, and its marker.
+fn begin(there: &Directory) -> Result<(Directory, File)> {
+    let root = there.elsewhere(there.path())?;
+    // Before anything else: a crash leaves nothing that passes for a store, or for the beginning of one. Of two that come at
+    // once one makes it.
+    let marker = root.open(UNFINISHED, OpenMode::CreateNew).map_err(|error| being_made(&root, error))?;
+    // From here on what is in it is this one's own, if nothing else is.
+    if let Err(error) = refuse_full(&root, true) {
+        drop(root.remove_if_there(UNFINISHED));
+        return Err(error);
+    }
+    Ok((root, marker))
 }
 
 /// An error when there is something in it, but the marker of the one that has begun.

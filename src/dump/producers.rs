@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dump::segment::directory;
+use crate::dump::segment::{directory, entries};
 use crate::error::Result;
 use crate::format::{
     AbortedTransaction, ProducerEntry, decode_aborted, decode_producer_snapshot, parse_snapshot_file_name,
@@ -92,11 +92,11 @@ impl SnapshotDump {
     /// Returns all snapshots in a partition's directory, in the order of their offsets.
     ///
     /// # Errors
-    /// [`Io`](crate::Error::Io).
+    /// [`Io`](crate::Error::Io), which says what to give where there is no such directory.
     pub fn in_directory(path: impl AsRef<Path>) -> Result<Vec<Self>> {
         let directory = directory(path.as_ref());
         let mut snapshots = Vec::new();
-        for entry in directory.list()? {
+        for entry in entries(&directory)? {
             let Some(offset) = parse_snapshot_file_name(&entry.name) else { continue };
             // Gone meanwhile: a store that is open keeps the newest.
             let Some(bytes) = directory.read_file(&entry.name, MOST_BYTES)? else { continue };

@@ -1,5 +1,6 @@
 //! The files of one segment.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::dump::producers::{self, AbortedDump};
 use crate::dump::stretch::{Stretches, landmarks};
 use crate::error::{Error, Result};
 use crate::format::{BatchHeader, Malformed, SegmentFile, parse_segment_file_name, segment_file_name};
-use crate::io::{Directory, File, OpenMode, OsFileSystem};
+use crate::io::{Directory, Entry, File, OpenMode, OsFileSystem};
 use crate::types::Offset;
 
 /// Bytes read at a time when looking for one that is not zero.
@@ -40,22 +41,29 @@ impl SegmentDump {
         Self::of(&directory(parent.unwrap_or(Path::new("."))), name.base)
     }
 
-    /// Returns all segments of a partition's directory, in the order of their offsets.
+    /// Returns all segments of a partition's directory, in the order of their offsets, except those that are removed meanwhile.
     ///
     /// # Errors
-    /// [`Io`](Error::Io).
+    /// [`Io`](Error::Io), which says what to give where there is no such directory.
     pub fn in_directory(path: impl AsRef<Path>) -> Result<Vec<Self>> {
         let directory = directory(path.as_ref());
-        let entries = directory.list()?;
+        let entries = entries(&directory)?;
         let names = entries.iter().filter_map(|entry| parse_segment_file_name(&entry.name));
         let mut bases: Vec<_> =
             names.filter(|name| name.file == SegmentFile::Log).map(|name| name.base).collect();
         bases.sort_unstable();
-        bases.into_iter().map(|base| Self::of(&directory, base)).collect()
+        let opened = bases.into_iter().filter_map(|base| match Self::of(&directory, base) {
+            // A store that is open has removed it since.
+            Err(error) if kind_of(&error) == Some(ErrorKind::NotFound) => None,
+            opened => Some(opened),
+        });
+        opened.collect()
     }
 
     fn of(directory: &Directory, base_offset: Offset) -> Result<Self> {
-        let file = directory.open(&segment_file_name(base_offset, SegmentFile::Log), OpenMode::Read)?;
+        let name = segment_file_name(base_offset, SegmentFile::Log);
+        let why = "there is no such file: give a .log that is in the directory of a partition";
+        let file = saying(directory.open(&name, OpenMode::Read), &[(ErrorKind::NotFound, why)])?;
         let bytes = file.len()?;
         Ok(Self { directory: directory.clone(), file, base_offset, bytes })
     }
@@ -158,4 +166,26 @@ impl SegmentDump {
 
 pub(super) fn directory(path: &Path) -> Directory {
     Directory::new(Arc::new(OsFileSystem), path)
+}
+
+/// What is in the directory of a partition.
+pub(super) fn entries(directory: &Directory) -> Result<Vec<Entry>> {
+    let missing = "there is no such directory: give that of a partition, as shop-log/orders-0";
+    let file = "it is no directory: give that of a partition, as shop-log/orders-0";
+    saying(directory.list(), &[(ErrorKind::NotFound, missing), (ErrorKind::NotADirectory, file)])
+}
+
+/// With what to do, where the system's answer is one of these.
+fn saying<T>(outcome: Result<T>, whys: &[(ErrorKind, &str)]) -> Result<T> {
+    outcome.map_err(|error| match &error {
+        Error::Io { path, operation, source } => {
+            let why = whys.iter().find(|(kind, _)| *kind == source.kind());
+            why.map(|(kind, why)| Error::io(path, operation, io::Error::new(*kind, *why))).unwrap_or(error)
+        }
+        _ => error,
+    })
+}
+
+fn kind_of(error: &Error) -> Option<ErrorKind> {
+    if let Error::Io { source, .. } = error { Some(source.kind()) } else { None }
 }

@@ -316,9 +316,8 @@ impl<'a> Reader<'a> {
                 let is_high = (0xd800..0xdc00).contains(&unit);
                 if is_high && self.rest().starts_with("\\u") {
                     self.at += 2;
-                    let low = self.unit()?;
-                    let pair = 0x1_0000 + ((unit - 0xd800) << 10) + low.wrapping_sub(0xdc00);
-                    let pair = Some(pair).filter(|_| (0xdc00..0xe000).contains(&low));
+                    let low = Some(self.unit()?).filter(|low| (0xdc00..0xe000).contains(low));
+                    let pair = low.map(|low| 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
                     return pair.and_then(char::from_u32).map_or_else(|| self.fault("half a character"), Ok);
                 }
                 return char::from_u32(unit).map_or_else(|| self.fault("half a character"), Ok);

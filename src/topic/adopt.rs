@@ -201,7 +201,7 @@ impl Topics {
         let entry = entry_of(random_id(), &settings);
         let mut catalog = self.catalog.lock();
         self.check_new_names([name], catalog.catalog())?;
-        self.root.check_space(logs.iter().map(|one| one.log.bytes()).sum())?;
+        self.root.check_space(logs.iter().map(|one| one.log.bytes_to_copy(one.link)).sum())?;
         // From here on the list says that files of this topic are nobody's, so an open removes what a crash leaves of them.
         catalog.change(|catalog| _ = catalog.deleted.insert(entry.id))?;
         let outcome = self.bring_over(name, (&mut catalog, &entry), &settings, &logs);

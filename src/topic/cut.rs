@@ -70,6 +70,11 @@ impl Topics {
         &self.root
     }
 
+    /// The most that a batch of them may expand to when it is read.
+    pub(crate) fn max_expanded_bytes(&self) -> usize {
+        self.context.options.max_expanded_bytes
+    }
+
     /// Cuts through all topics but those of `left_out`.
     pub(crate) fn cut(&self, left_out: &TopicsToCut) -> Result<StoreCut> {
         let mut held = BTreeMap::new();

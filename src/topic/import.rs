@@ -53,10 +53,11 @@ impl Topic {
     }
 
     /// Appends a record for each line as [`import`](Self::import) does, but to the partition of its key, as a Kafka producer does: for lines
-    /// of a topic with another number of partitions. A record without a key goes to the partition that its line names.
+    /// of a topic with another number of partitions. A record without a key goes to the partition that its line names or, where the topic has
+    /// fewer, to that number modulo the number of partitions.
     ///
     /// # Errors
-    /// As for [`import`](Self::import).
+    /// As for [`import`](Self::import), except that no line is refused for its partition.
     pub fn import_by_key(&self, from: impl BufRead) -> Result<u64> {
         self.import_to(from, To::ThatOfTheirKey)
     }
@@ -143,8 +144,12 @@ impl Import<'_> {
         let Some((first_line, _)) = pending.first() else { return Ok(()) };
         let records: Vec<_> = pending.iter().map(|(_, found)| record_of(found)).collect();
         let Some(partition) = self.partitions.get(self.number) else {
-            let why =
-                format!("partition {} is none of the {} of the topic", self.number, self.partitions.len());
+            let why = format!(
+                "partition {} is none of the {} of the topic: Topic::import_by_key (`annals import --by-key`) goes by the keys, and takes the number \
+                 modulo those that there are where a line has none",
+                self.number,
+                self.partitions.len()
+            );
             return Err(self.failed(*first_line, Error::invalid(why)));
         };
         match partition.append(&records, Durability::Os) {

@@ -10,7 +10,7 @@ use annals::backup::{Backup, RestoreOptions};
 use annals::io::FileSystem;
 use annals::{CleanupPolicy, Error, Isolation, Record, Store, TopicConfig, WhenFull};
 use annals_testing::power_cut::{Change, Disk, Observer};
-use annals_testing::{Call, Fault, FaultyFileSystem, MemoryFileSystem, PowerCutFileSystem, Times};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, MemoryFileSystem, PowerCutFileSystem, Times};
 
 use super::{Records, all_records};
 
@@ -420,4 +420,29 @@ fn a_backup_that_was_cut_off_is_not_read_as_a_store() {
     disk.rename(Path::new("/copy/annals.backup"), Path::new("/copy/annals.backup.new")).unwrap();
     let refused = read();
     assert!(matches!(refused, Err(Error::Backup { .. })), "{refused:?}");
+}
+
+/// It is a hint, and whoever needs the room that it takes waits for no copy.
+#[test]
+fn an_index_that_went_while_it_was_copied_ended_the_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, live) = (FaultyFileSystem::new(), dir.path().join("live"));
+    let store = Store::builder(&live).file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    store.create_topic("orders", TopicConfig::new().segment_bytes(600)).unwrap();
+    for _ in 0..20 {
+        store.producer().send(Record::to("orders").value("an order of some length")).unwrap();
+    }
+    let expected = all_records(&store);
+    let (gate, first) = (Arc::<Gate>::default(), "live/orders-0/00000000000000000000.index");
+    disk.fail(&[Call::Len], first, (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+    let copy = dir.path().join("copy");
+    std::thread::scope(|scope| {
+        let copying = scope.spawn(|| store.backup_builder().independent().run(&copy));
+        gate.await_arrival();
+        std::fs::remove_file(dir.path().join(first)).unwrap();
+        gate.open();
+        copying.join().unwrap().unwrap();
+    });
+    annals::backup::restore(&copy, dir.path().join("again")).unwrap();
+    assert_eq!(all_records(&Store::open(dir.path().join("again")).unwrap()), expected);
 }

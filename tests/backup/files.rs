@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use annals::backup::{Backup, RestoreOptions};
-use annals::{Durability, Error, Record, Store, TopicConfig};
+use annals::{Codec, Durability, Error, Record, Store, TopicConfig};
 
 use super::{all_records, records};
 
@@ -348,4 +348,48 @@ fn who_is_told_and_who_closes_the_store_end_the_reading_back_of_a_backup() {
         assert!(!copy.exists());
         assert!(told < 4, "{told}");
     }
+}
+
+/// The backup was read back with the limit of a store that is opened as it comes, and removed.
+#[test]
+fn a_batch_that_its_store_reads_was_too_large_for_the_backup() {
+    const LARGE: u32 = 65 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let most = 2 * LARGE as usize;
+    let store = Store::builder(dir.path().join("live")).max_expanded_bytes(most).open().unwrap();
+    let config = TopicConfig::new().compression_type(Codec::Zstd).max_message_bytes(LARGE + 1000);
+    store.create_topic("orders", config).unwrap();
+    store.producer().send(Record::to("orders").value(&vec![0; LARGE as usize])).unwrap();
+    let report = store.backup_builder().verify().run(&copy).unwrap();
+    assert!(report.bytes < 1 << 20, "{report:?}");
+    let backup = || Backup::open(&copy).unwrap();
+    let refused = backup().verify(|_| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(Error::BatchTooLarge { .. })), "{refused:?}");
+    assert!(backup().max_expanded_bytes(most).verify(|_| ControlFlow::Continue(())).unwrap().is_sound());
+}
+
+/// What stood behind the records of the list was left out, and nobody was told.
+#[test]
+fn a_file_of_a_backup_that_has_become_longer_was_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let store = filled(&dir.path().join("live"));
+    store.backup_builder().independent().run(&copy).unwrap();
+    let mut logs: Vec<_> = inodes(&copy.join("orders-0")).into_keys().collect();
+    logs.retain(|name| name.ends_with(".log"));
+    for name in [logs.first().unwrap(), logs.last().unwrap()] {
+        let path = copy.join("orders-0").join(name);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&before[..], b"more"].concat()).unwrap();
+        match annals::backup::restore(&copy, dir.path().join("again")) {
+            Err(Error::Corrupt { path: told, position, .. }) => {
+                assert_eq!((told, position), (path.clone(), before.len() as u64));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(!dir.path().join("again").exists());
+        std::fs::write(&path, before).unwrap();
+    }
+    annals::backup::restore(&copy, dir.path().join("again")).unwrap();
 }

@@ -72,7 +72,7 @@ fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
     for (fault, why) in [
         ("{\"key\":\"c\"", "missing"),
         ("nonsense", "missing"),
-        ("{\"partition\":7}", "partition 7"),
+        ("{\"partition\":7}", "partition 7 is none of the 1 of the topic: Topic::import_by_key"),
         (large.as_str(), "exceeds"),
     ] {
         let before = topic.partition(0).unwrap().end();
@@ -88,6 +88,22 @@ fn a_line_at_fault_is_named_and_what_stands_before_it_is_there() {
     // Many small ones are cut into batches that fit.
     let many = "{\"value\":\"a record of some length\"}\n".repeat(500);
     assert_eq!(topic.import(many.as_bytes()).unwrap(), 500);
+}
+
+/// The second half was not looked at before it was counted with.
+#[test]
+fn two_first_halves_of_a_character_ended_an_import_with_a_panic() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new()).unwrap();
+    for fault in ["\\ud800\\u0041", "\\udbff\\udbff", "\\ud800"] {
+        let line = format!("{{\"key\":\"{fault}\"}}");
+        match topic.import(line.as_bytes()) {
+            Err(error @ Error::Import { line: 1, records: 0, .. }) => {
+                assert!(error.to_string().contains("half a character"), "{error}");
+            }
+            other => panic!("{fault}: {other:?}"),
+        }
+    }
 }
 
 /// The first line of the batch was named, and what stands before the one at fault was not there.
@@ -113,6 +129,17 @@ fn a_line_whose_record_the_topic_refuses_is_named_among_those_that_are_appended_
         }
         assert_eq!(topic.partition(0).unwrap().end(), before + 2, "{fault}");
     }
+}
+
+#[test]
+fn a_line_without_a_key_goes_by_its_number_modulo_those_that_there_are() {
+    let (_dir, store) = store();
+    let topic = store.create_topic("orders", TopicConfig::new().partitions(2)).unwrap();
+    let lines =
+        "{\"partition\":7,\"value\":\"7\"}\n{\"value\":\"none\"}\n{\"partition\":4,\"value\":\"4\"}\n";
+    assert_eq!(topic.import_by_key(lines.as_bytes()).unwrap(), 3);
+    let placed: Vec<_> = all(&topic).into_iter().map(|(at, one)| (at, one.value.unwrap())).collect();
+    assert_eq!(placed, [(0, b"none".to_vec()), (0, b"4".to_vec()), (1, b"7".to_vec())]);
 }
 
 /// A misspelt `value` was a record of null, and of two timestamps the last was taken.

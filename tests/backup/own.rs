@@ -1,7 +1,8 @@
 //! A restored store beside the one it was copied from: it is followed, it fences and it commits as a store of its own, and neither is in
 //! the other's way.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use annals::{Durability, Error, Record, Store, StoreReader, TopicConfig};
@@ -148,5 +149,50 @@ fn a_restored_store_fences_its_own_producers_and_transactions_and_no_other() {
         let path = store.path().to_path_buf();
         store.close().unwrap();
         assert!(Store::verify(path).unwrap().is_sound());
+    }
+}
+
+/// The snapshots of the orders' producers, by name.
+fn snapshots(live: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = std::fs::read_dir(live.join("orders-0")).unwrap().map(|entry| entry.unwrap().path());
+    let snapshots = files.filter(|path| path.extension().is_some_and(|kind| kind == "snapshot"));
+    snapshots.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// The newest snapshots cannot be read, and the producer's records have left the log: an older snapshot is all that knows of it.
+#[test]
+fn a_backup_forgot_a_producer_that_an_open_knows_by_an_older_snapshot() {
+    for is_closed in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let live = dir.path().join("live");
+        let open = |path: &Path| Store::builder(path).maintain_by_hand().open().unwrap();
+        let mut store = open(&live);
+        let config = TopicConfig::new().segment_bytes(1000);
+        let orders = store.create_topic(ORDERS, config).unwrap().partition(0).unwrap();
+        let shop = store.named_producer("shop").unwrap();
+        shop.append(&orders, 0, &[Record::new().value("0")], Durability::Disk).unwrap();
+        orders.delete_records(1).unwrap();
+        send(&store, (0..100).map(|number| number.to_string()));
+        let before = snapshots(&live);
+        if is_closed {
+            store.close().unwrap();
+            // As a kill leaves it that comes before older ones are removed.
+            before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+        }
+        let newest = snapshots(&live).into_keys().rev().take(1 + usize::from(is_closed));
+        newest.for_each(|path| std::fs::remove_file(path).unwrap());
+        assert!(!snapshots(&live).is_empty());
+        if is_closed {
+            store = open(&live);
+            assert!(store.recovery().iter().any(|partition| partition.lost_snapshot.is_some()));
+        }
+        store.backup(dir.path().join("copy")).unwrap();
+        annals::backup::restore(dir.path().join("copy"), dir.path().join("restored")).unwrap();
+        let restored = open(&dir.path().join("restored"));
+        let orders = restored.topic(ORDERS).unwrap().partition(0).unwrap();
+        let shop = restored.named_producer("shop").unwrap();
+        assert_eq!(shop.last_sequence(&orders), Some(0), "closed: {is_closed}");
+        let again = shop.append(&orders, 0, &[Record::new().value("0")], Durability::Os).unwrap();
+        assert!(again.is_duplicate, "closed: {is_closed}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annals::io::{DirectoryLock, Entry, FileHandle, FileSystem, OpenMode, OsFileSystem};
-use annals::{Error, Record, Store, TopicConfig};
+use annals::{Error, LogSource, Record, Store, TopicConfig};
 use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 /// Names that say what a directory is.
@@ -218,4 +218,21 @@ fn a_log_of_a_copy_that_has_no_lock_file_was_not_adopted() {
     std::fs::create_dir_all(at("above/annals.topics")).unwrap();
     std::fs::rename(at("copy/orders-0"), at("above/orders-0")).unwrap();
     own.adopt_topic("again", TopicConfig::new(), [at("above/orders-0")]).unwrap();
+}
+
+/// It was to have room for a copy, though none is made.
+#[test]
+fn a_log_that_is_linked_was_refused_where_there_is_no_room_for_a_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    store(&at("other")).close().unwrap();
+    std::fs::rename(at("other/orders-0"), at("source")).unwrap();
+    let disk = FaultyFileSystem::new();
+    let own = Store::builder(at("own")).file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    disk.fail(&[Call::AvailableSpace], "own", (0, Times::ForEver), Fault::Short(500));
+    let adopt = |source| own.adopt_topic("adopted", TopicConfig::new(), [source]);
+    let copied = adopt(LogSource::new(at("source")));
+    assert!(copied.is_err_and(|error| error.is_disk_full()));
+    let linked = adopt(LogSource::new(at("source")).hard_linked()).unwrap();
+    assert_eq!((linked.partitions[0].end, linked.partitions[0].copied_bytes), (10, 0));
 }

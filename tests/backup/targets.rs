@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use annals::backup::{Backup, RestoreOptions};
 use annals::{Error, LogSource, Record, Store, TopicConfig};
+use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 fn store(path: &std::path::Path) -> Store {
     let store = Store::open(path).unwrap();
@@ -107,6 +109,40 @@ fn whoever_ends_a_backup_leaves_nothing_of_it() {
     assert!(matches!(ended, Err(Error::StoreClosed { .. })), "{ended:?}");
     assert!(!copy.exists());
     assert!(Store::verify(dir.path().join("live")).unwrap().is_sound());
+}
+
+/// One that could not begin left its directory, and each those above it that it had made.
+#[test]
+fn a_backup_or_a_restore_that_failed_left_empty_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let (copy, way) = (dir.path().join("copy"), dir.path().join("a"));
+    let target = way.join("b/c");
+    let disk = FaultyFileSystem::new();
+    store(&dir.path().join("live")).close().unwrap();
+    let live = Store::builder(dir.path().join("live")).file_system(disk.clone()).open().unwrap();
+    live.backup(&copy).unwrap();
+    let backup = Backup::open_on(disk.clone(), &copy).unwrap();
+    let failures = [
+        (Call::CreateDir, "b/c"),
+        (Call::Create, "c/annals.backup.new"),
+        (Call::Sync, "c/annals.backup.new"),
+        (Call::Create, "c/annals.topics.new"),
+    ];
+    for (call, path) in failures {
+        let fail = || disk.fail(&[call], path, (0, Times::Once), Fault::Error(28));
+        fail();
+        assert!(live.backup(&target).unwrap_err().is_disk_full(), "{path}");
+        assert!(!way.exists(), "backup, {path}");
+        fail();
+        assert!(backup.restore(&target, RestoreOptions::new()).unwrap_err().is_disk_full(), "{path}");
+        assert!(!way.exists(), "restore, {path}");
+    }
+    // What was there stays.
+    std::fs::create_dir(&way).unwrap();
+    disk.fail(&[Call::Create], "c/annals.topics.new", (0, Times::Once), Fault::Error(28));
+    live.backup(&target).unwrap_err();
+    assert_eq!(std::fs::read_dir(&way).unwrap().count(), 0);
+    live.backup(&target).unwrap();
 }
 
 #[test]

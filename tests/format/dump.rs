@@ -295,3 +295,36 @@ fn what_is_noted_of_producers_and_aborted_transactions_is_shown() -> Outcome {
     assert!(index.unreadable.is_some() && index.entries.is_empty(), "{index:?}");
     Ok(())
 }
+
+/// The answer was the system's alone, without what was asked for.
+#[test]
+fn a_directory_or_a_file_that_is_not_there_is_named_with_what_to_give() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let (missing, file) = (dir.path().join("orders-0"), dir.path().join("00000000000000000000.log"));
+    let says = |error: Option<Error>, path: &Path, why: &str| {
+        let said = error.unwrap().to_string();
+        assert!(said.contains(&path.display().to_string()) && said.contains(why), "{said}");
+    };
+    says(SegmentDump::in_directory(&missing).err(), &missing, "no such directory: give that of a partition");
+    says(SnapshotDump::in_directory(&missing).err(), &missing, "no such directory: give that of a partition");
+    says(SegmentDump::open(&file).err(), &file, "no such file: give a .log");
+    fs::write(&file, [])?;
+    says(SegmentDump::in_directory(&file).err(), &file, "no directory: give that of a partition");
+    Ok(())
+}
+
+/// A store that is open removes its oldest segments between the list of names and the look at each.
+#[test]
+fn a_segment_that_was_removed_meanwhile_ended_the_look_at_all_others() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let path = |base: u32| dir.path().join(format!("{base:020}.log"));
+    for _ in 0..100 {
+        (0..100).try_for_each(|base| fs::write(path(base), []))?;
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..100).rev().for_each(|base| fs::remove_file(path(base)).unwrap()));
+            let found = SegmentDump::in_directory(dir.path()).map(|segments| segments.len());
+            assert!(found.as_ref().is_ok_and(|found| (1..=100).contains(found)), "{found:?}");
+        });
+    }
+    Ok(())
+}

@@ -26,7 +26,8 @@ struct Rule {
 }
 
 /// A file system that passes everything on to another one, and fails, shortens or holds the calls it is told to. It records every
-/// call, so that a test can say how many syncs something costs.
+/// call, so that a test can say how many syncs something costs. It shares no memory, so nobody can attach to a store on it, and it looks up
+/// each path again: do not rename the directory of an open store.
 ///
 /// Rules are matched in the order in which they were given. A path matches when it contains the text, so `""` matches all paths.
 ///
@@ -286,6 +287,10 @@ impl FileSystem for FaultyFileSystem {
 
     fn lock_dir(&self, dir: &Path) -> io::Result<DirectoryLock> {
         self.shared.run(Call::Lock, dir, || self.inner.lock_dir(dir))
+    }
+
+    fn lock_dir_shared(&self, dir: &Path) -> io::Result<DirectoryLock> {
+        self.shared.run(Call::Lock, dir, || self.inner.lock_dir_shared(dir))
     }
 }
 

@@ -69,6 +69,8 @@ fn what_is_no_record_is_refused_and_nothing_panics() {
         r#"{"key":"a"} x"#,
         r#"{"key":"\ud800"}"#,
         r#"{"key":"\ud800A"}"#,
+        r#"{"key":"\ud800\u0041"}"#,
+        r#"{"key":"\udbff\udbff"}"#,
         r#"{"key":"\q"}"#,
         r#"{"partition":-1}"#,
         r#"{"partition":1.5}"#,

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::format::{AbortedTransaction, BatchHeader, Malformed, RawRecord, SegmentSummary};
-use crate::io::Directory;
+use crate::io::{Directory, Link};
 use crate::log::adopt::source::{Source, SourceFile, refusal, refused};
 use crate::log::check::verify::count_records;
 use crate::log::log::Log;
@@ -99,6 +99,12 @@ impl Adoptee {
     /// Bytes of all its batches.
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.summary.bytes).sum()
+    }
+
+    /// Of these, those that are copied whatever links there are: a link cannot be cut.
+    pub(crate) fn bytes_to_copy(&self, link: Option<Link>) -> u64 {
+        let copied = self.files.iter().filter(|file| link.is_none() || file.has_tail);
+        copied.map(|file| file.summary.bytes).sum()
     }
 
     /// Records of all its batches.

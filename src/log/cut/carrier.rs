@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::{Identity, SegmentFile, SegmentSummary, segment_file_name};
-use crate::io::{Directory, Link, OpenMode};
+use crate::io::{Directory, File, Link, OpenMode};
 use crate::log::table::names;
 
 /// Bytes copied at a time.
@@ -89,9 +89,9 @@ impl Carrier<'_> {
             if linked {
                 continue;
             }
-            let Some(file) = absent(source.open(&name, OpenMode::Read))? else { continue };
-            let len = file.len()?;
-            self.copy(source, &name, (target, len), Counts::Nothing)?;
+            // By its name it may be another file, or none, at the next look: readers make it again, and whoever needs the room removes it.
+            let Some(from) = absent(source.open(&name, OpenMode::Read))? else { continue };
+            self.copy(&from, &name, (target, from.len()?), Counts::Nothing)?;
         }
         Ok(())
     }
@@ -113,32 +113,33 @@ impl Carrier<'_> {
             (self.step)(len, 0)?;
             return Ok(How::Shared);
         }
-        self.copy(source, name, (target, len), Counts::Bytes)?;
-        Ok(How::Copied)
+        let copied = self.copy(&source.open(name, OpenMode::Read)?, name, (target, len), Counts::Bytes)?;
+        if copied < len { Err(short(source, name, copied)) } else { Ok(How::Copied) }
     }
 
+    /// Copies the first `len` bytes, or all where there are fewer, and says how many.
     fn copy(
         &mut self,
-        source: &Directory,
+        from: &File,
         name: &str,
         (target, len): (&Directory, u64),
         counts: Counts,
-    ) -> Result<()> {
-        let from = source.open(name, OpenMode::Read)?;
+    ) -> Result<u64> {
         let to = target.open(name, OpenMode::CreateNew)?;
         let mut position = 0;
         while position < len {
             let want = usize::try_from(len - position).unwrap_or(CHUNK).min(CHUNK);
             let bytes = from.read(position, want)?;
             if bytes.is_empty() {
-                return Err(short(source, name, position));
+                break;
             }
             to.write_at(&bytes, position)?;
             position += bytes.len() as u64;
             let there = if counts == Counts::Bytes { bytes.len() as u64 } else { 0 };
             (self.step)(there, bytes.len() as u64)?;
         }
-        to.sync()
+        to.sync()?;
+        Ok(position)
     }
 }
 

@@ -115,11 +115,15 @@ impl Plan {
         let name = segment_file_name(closed.base, SegmentFile::Log);
         let how = carrier.bring_bytes(source, &name, (target, closed.bytes))?;
         carrier.bring_derived(source, closed, target)?;
-        for offset in self.table.producers_at.into_iter().chain([closed.next_offset]) {
-            if let Some(table) =
-                self.table.producers_at.map(|_| snapshot_file::read(source, offset)).transpose()?.flatten()
-            {
-                snapshot_file::write(target, offset, &table)?;
+        if let Some(named) = self.table.producers_at {
+            let told = |at| Ok(snapshot_file::read(source, at)?.map(|table| (at, table)));
+            let instead = match told(named)? {
+                // An open goes by an older one then.
+                None => snapshot_file::newest_below(source, named)?,
+                told => told,
+            };
+            for (at, table) in told(closed.next_offset)?.into_iter().chain(instead) {
+                snapshot_file::write(target, at, &table)?;
             }
         }
         Ok(Ended { summary: *closed, how, producers_at: self.table.producers_at })
@@ -185,14 +189,16 @@ impl Plan {
         }
         let mut at: Vec<_> = self.snapshots.iter().copied().filter(|at| *at <= base).collect();
         at.sort_unstable();
-        let (mut table, mut from) = (ProducerTable::default(), 0);
-        while let Some(one) = at.pop() {
+        let mut known = None;
+        while let Some(one) = at.pop().filter(|_| known.is_none()) {
             // It knows of records that have left the log, too.
-            if let Some(known) = snapshot_file::read(source, one)? {
-                (table, from) = (known, one);
-                break;
+            known = snapshot_file::read(source, one)?.map(|table| (one, table));
+            if known.is_none() && at.is_empty() {
+                // So does an older one, by which an open goes then.
+                known = snapshot_file::newest_below(source, one)?;
             }
         }
+        let (from, mut table) = known.unwrap_or_default();
         for summary in self.whole.iter().filter(|summary| summary.next_offset > from) {
             let segment = Arc::new(Segment::sealed(target, *summary, ReadMode::Positional));
             state::replay(&segment, &mut table, from)?;

@@ -338,3 +338,18 @@ fn a_commit_that_a_full_disk_stops_between_two_batches_never_takes_effect() {
     println!("{in_the_middle} commits were stopped in the middle");
     assert!(in_the_middle > 3, "{in_the_middle}");
 }
+
+/// Its lock that others may hold at a time was not handed on: who read the store was in nobody's way, and nobody in his.
+#[test]
+fn a_store_on_a_disk_that_fails_was_read_beside_its_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = FaultyFileSystem::new();
+    let store = on_faulty(dir.path(), &files).open().unwrap();
+    let read = || on_faulty(dir.path(), &files).open_read_only();
+    assert!(matches!(read(), Err(Error::StoreInUse { .. })));
+    store.close().unwrap();
+    let reader = read().unwrap();
+    assert!(matches!(on_faulty(dir.path(), &files).open(), Err(Error::StoreLocked { .. })));
+    drop(reader);
+    on_faulty(dir.path(), &files).open().unwrap();
+}

@@ -4,6 +4,69 @@ use super::*;
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
+        name: "longer-file-of-a-backup-is-restored",
+        file: "src/backup/restore.rs",
+        good: "        backup.check_lengths(partition)?;\n",
+        bad: "",
+        caught_by: &[tests("backup", &["files::a_file_of_a_backup"])],
+    },
+    Bug {
+        name: "index-that-is-copied-is-looked-for-twice",
+        file: "src/log/cut/carrier.rs",
+        good: "self.copy(&from, &name, (target, from.len()?), Counts::Nothing)?;",
+        bad: "let len = from.len()?;\n            self.copy(&source.open(&name, OpenMode::Read)?, &name, (target, len), Counts::Nothing)?;",
+        caught_by: &[tests("backup", &["faults::an_index_that_went"])],
+    },
+    Bug {
+        name: "adopted-log-that-is-linked-needs-room-for-a-copy",
+        file: "src/topic/adopt.rs",
+        good: "one.log.bytes_to_copy(one.link)",
+        bad: "one.log.bytes_to_copy(one.link.filter(|_| one.log.bytes() == 0))",
+        caught_by: &[tests("backup", &["places::a_log_that_is_linked"])],
+    },
+    Bug {
+        name: "backup-is-read-back-with-the-default-limit",
+        file: "src/backup/make.rs",
+        good: "let max_expanded_bytes = self.topics.max_expanded_bytes();",
+        bad: "let max_expanded_bytes = self.topics.max_expanded_bytes().min(64 << 20);",
+        caught_by: &[tests("backup", &["files::a_batch_that"])],
+    },
+    Bug {
+        name: "backup-that-cannot-begin-leaves-its-directory",
+        file: "src/backup/target.rs",
+        good: "begun.inspect_err(|_| remove_empty(&made))?",
+        bad: "begun?",
+        caught_by: &[tests("backup", &["targets::a_backup_or_a_restore"])],
+    },
+    Bug {
+        name: "failed-backup-leaves-the-directories-above-it",
+        file: "src/backup/target.rs",
+        good: "        remove_empty(&self.made);\n",
+        bad: "        remove_empty(self.made.get(..1).unwrap_or_default());\n",
+        caught_by: &[tests("backup", &["targets::a_backup_or_a_restore"])],
+    },
+    Bug {
+        name: "copy-of-a-closed-log-goes-by-no-older-snapshot",
+        file: "src/log/cut/copy.rs",
+        good: "None => snapshot_file::newest_below(source, named)?,",
+        bad: "None => None,",
+        caught_by: &[tests("backup", &["own::a_backup_forgot"])],
+    },
+    Bug {
+        name: "copy-of-an-open-log-goes-by-no-older-snapshot",
+        file: "src/log/cut/copy.rs",
+        good: "known = snapshot_file::newest_below(source, one)?;",
+        bad: "known = None;",
+        caught_by: &[tests("backup", &["own::a_backup_forgot"])],
+    },
+    Bug {
+        name: "second-half-of-a-character-is-not-looked-at",
+        file: "src/format/json.rs",
+        good: "filter(|low| (0xdc00..0xe000).contains(low))",
+        bad: "filter(|low| *low > 0)",
+        caught_by: &[tests("lib", &["format::json::"]), tests("backup", &["lines::two_first_halves"])],
+    },
+    Bug {
         name: "imported-batch-names-its-first-line",
         file: "src/topic/import.rs",
         good: "Err(refusal) if is_of_a_record(&refusal) => {",
@@ -111,8 +174,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "copied-file-is-not-synced",
         file: "src/log/cut/carrier.rs",
-        good: "        to.sync()\n",
-        bad: "        Ok(())\n",
+        good: "        to.sync()?;\n",
+        bad: "",
         caught_by: &[tests("backup", &["faults::"])],
     },
     Bug {

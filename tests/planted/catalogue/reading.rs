@@ -5,6 +5,13 @@ use super::*;
 const ROLLS: Tests = tests("crash", &["durability::rolls::"]);
 
 pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "dump-ends-at-a-segment-that-was-removed",
+        file: "src/dump/segment.rs",
+        good: "Err(error) if kind_of(&error) == Some(ErrorKind::NotFound) => None,",
+        bad: "Err(error) if kind_of(&error) == Some(ErrorKind::WouldBlock) => None,",
+        caught_by: &[tests("format", &["dump::a_segment_that_was_removed"])],
+    },
     // Readers beside a roll that waits for the disk.
     Bug {
         name: "who-reads-what-is-written-waits-for-a-roll",

@@ -44,7 +44,7 @@ pub(crate) struct Import {
     /// The file.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// Place records by their keys instead.
+    /// Place records by their keys instead; one without a key by that number modulo those that there are.
     #[arg(long)]
     by_key: bool,
 }
