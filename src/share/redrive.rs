@@ -106,12 +106,13 @@ impl DeadLetters {
     /// [erased](crate::Store::erase) or deleted meanwhile: they are gone, and count for nothing.
     ///
     /// # Errors
-    /// As [`take`](Self::take) and [`send_back`](Self::send_back): those before the one that fails are sent back, and where a partition cannot be
-    /// read those of the others.
+    /// As [`take`](Self::take) and [`send_back`](Self::send_back). The others are sent back all the same where one is refused for what it is, as one that is
+    /// larger than its topic takes by now, or not whole with its message gone, and where a partition cannot be read those of the others. After any other
+    /// failure those before it are.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         self.check_open()?;
         let Some(queue) = self.queue()? else { return Ok(0) };
-        let (mut sent, mut read) = (0, Ok(()));
+        let (mut sent, mut outcome) = (0, Ok(()));
         let places = queue.places()?;
         // Each knows its end before the first is sent.
         let searches: Vec<_> = places.iter().map(|place| Search::new(&queue, place)).collect();
@@ -121,17 +122,21 @@ impl DeadLetters {
                     Ok(None) => break,
                     Ok(Some(letters)) => {
                         for letter in letters {
-                            sent += usize::from(self.send_back_if_there(&queue, search.place, letter)?);
+                            match self.send_back_if_there(&queue, search.place, letter) {
+                                Ok(is_sent) => sent += usize::from(is_sent),
+                                Err(refused) if is_its_own(&refused) => outcome = outcome.and(Err(refused)),
+                                Err(failed) => return Err(failed),
+                            }
                         }
                     }
                     Err(error) => {
-                        read = read.and(Err(error));
+                        outcome = outcome.and(Err(error));
                         break;
                     }
                 }
             }
         }
-        read.map(|()| sent)
+        outcome.map(|()| sent)
     }
 
     /// Sends a letter back, unless it, or the topic of its message, is gone since it was looked for. Whether it was sent.
@@ -149,4 +154,12 @@ impl DeadLetters {
             sent => sent.map(|()| true),
         }
     }
+}
+
+/// Whether a letter was refused for what it is: another may go.
+fn is_its_own(refused: &Error) -> bool {
+    matches!(
+        refused,
+        Error::RecordTooLarge { .. } | Error::KeyRequired { .. } | Error::InvalidArgument { .. }
+    )
 }
