@@ -1,10 +1,12 @@
 //! Giving messages up: the dead letter and the end of the message take effect together.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::figures::Event;
 use crate::format::{DeliveryState, StateBatch, collision_key};
 use crate::share::burying::{Buried, Burying};
-use crate::share::letter::{Letter, MOST_HEADER_BYTES, Without, cut};
+use crate::share::letter::{Letter, MOST_HEADER_BYTES, REASON_MOST_BYTES, Without, cut};
 use crate::share::queue::{Place, Queue, hash_of};
 use crate::share::queues::{Queues, owner};
 use crate::share::runs::Span;
@@ -18,6 +20,8 @@ use crate::types::{Offset, Timestamp};
 const AT_A_TIME: u64 = 32;
 /// What cannot be given up now is tried again after so long.
 const AGAIN_AFTER_MS: Timestamp = 1000;
+/// So many reasons are kept of a partition, of 16 KiB each at most.
+const MOST_REASONS: usize = 256;
 /// The most bytes of a topic's name.
 const NAME_MOST_BYTES: usize = 249;
 
@@ -30,6 +34,37 @@ pub(super) struct Burial<'a> {
     pub(super) now: Timestamp,
 }
 
+/// Why messages came back from their last deliveries whose letters could not be written then. In memory alone.
+#[derive(Debug, Default)]
+pub(super) struct Reasons(BTreeMap<Offset, String>);
+
+impl Reasons {
+    fn keep(&mut self, offset: Offset, why: &str) {
+        if self.0.len() >= MOST_REASONS {
+            self.0.pop_first();
+        }
+        self.0.insert(offset, cut(why, REASON_MOST_BYTES).to_owned());
+    }
+
+    fn take(&mut self, offset: Offset) -> Option<String> {
+        self.0.remove(&offset)
+    }
+
+    /// These are handed out once more, as the limit is another by now.
+    pub(super) fn forget(&mut self, span: &Span) {
+        while let Some((offset, _)) = self.0.range(span.first..=span.last).next() {
+            let offset = *offset;
+            self.0.remove(&offset);
+        }
+    }
+
+    /// Up to where messages can be given up together: one that has a reason of its own is given up by itself.
+    fn alike_from(&self, first: Offset) -> Offset {
+        let next = self.0.range(first..).next().map(|(offset, _)| *offset);
+        next.map_or(Offset::MAX, |next| first.max(next - 1))
+    }
+}
+
 impl Queue {
     /// Gives up messages that were handed out as often as they may be, the last time for the reason that is given.
     pub(super) fn give_up(
@@ -40,9 +75,11 @@ impl Queue {
     ) -> Result<()> {
         let most = Offset::try_from(AT_A_TIME).unwrap_or(1);
         let mut span = Span { last: span.last.min(span.first.saturating_add(most - 1)), ..span };
+        span.last = inner.reasons.alike_from(span.first).min(span.last);
+        let why = why.map(ToOwned::to_owned).or_else(|| inner.reasons.take(span.first));
         let times = if span.count == 1 { "once".to_owned() } else { format!("{} times", span.count) };
         let mut reason = format!("delivered {times} and not done");
-        why.into_iter().for_each(|why| reason.extend([", at last: ", why]));
+        why.iter().for_each(|why| reason.extend([", at last: ", why]));
         let mut buried = self.bury_span(place, inner, (span, now, &reason));
         if span.len() > 1 && matches!(buried, Err(Error::RecordTooLarge { .. } | Error::Full { .. })) {
             // There may be room for one where there is none for all of them.
@@ -52,6 +89,7 @@ impl Queue {
         if buried.as_ref().is_err_and(|error| !matches!(error, Error::Undecided { .. })) {
             // It is in nobody's way meanwhile.
             let again = now.saturating_add(AGAIN_AFTER_MS);
+            why.into_iter().for_each(|why| inner.reasons.keep(span.first, &why));
             inner.state.release(span.first, span.last, Some(again));
         }
         self.watchers.raise();

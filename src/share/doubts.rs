@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::share::ranges::Ranges;
 use crate::share::runs::{Lock, RunState, Span};
-use crate::share::selection::{Selection, is_doubtful, is_exhausted, is_last};
+use crate::share::selection::{Selection, Wish, is_doubtful, is_exhausted, is_last};
 use crate::share::share_partition::SharePartition;
 use crate::share::watched::Watched;
 use crate::types::{Offset, Timestamp};
@@ -185,15 +185,15 @@ impl SharePartition {
         }
     }
 
-    /// Which records that were read before may be handed out, at most `most`, of those that the permit lets go. Those from `readable` on wait.
-    pub(super) fn select(&self, (most, limit, readable): (u64, i16, Offset), permit: Permit) -> Selection {
+    /// Which records that were read before may be handed out, as is wished, of those that the permit lets go.
+    pub(super) fn select(&self, (wish, limit): (Wish, i16), permit: Permit) -> Selection {
         let is_held_back = Cell::new(false);
         let permitted = |span: Span| self.doubts.permitted(span, (limit, permit), &is_held_back);
         // One that is tried by itself is out.
         let is_out = self.suspect_is_out();
         let suspect = self.runs.suspects().take_while(|_| !is_out).find_map(|span| permitted(span).next());
         let available = self.runs.available().flat_map(permitted);
-        let mut selection = Selection::of((suspect, available), (most, limit, readable));
+        let mut selection = Selection::of((suspect, available), (wish, limit));
         selection.held_back_until = is_held_back.get().then_some(permit.until);
         selection
     }

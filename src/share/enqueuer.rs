@@ -352,7 +352,10 @@ impl Queues {
                         let now = self.clock.now();
                         self.end_gone(&mut inner, (partition, &limit.group), (wanted, now));
                     }
-                    let start = inner.state.start().max(partition.start());
+                    // What is done and was deleted since is none of what lies from the start on.
+                    let gone = inner.state.skip_to(partition.start());
+                    inner.counters.lost += gone;
+                    let start = inner.state.start();
                     let count = length(start, next - 1).saturating_sub(inner.state.figures().done);
                     (count, inner.state.end().max(start))
                 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::DeliveryState;
 use crate::log::FetchLimits;
 use crate::share::lanes::Fresh;
 use crate::share::queue::{MOST_BYTES, Place, Queue, hash_of, until};
 use crate::share::runs::{Lock, Span};
-use crate::share::selection::Selection;
+use crate::share::selection::{Exhausted, Selection, Wish};
 use crate::share::slot::{SlotInner, push};
 use crate::topic::{OwnedRecord, PartitionRecords, Records};
 use crate::types::{Offset, Timestamp};
@@ -41,6 +41,15 @@ pub(super) struct Look {
     pub(super) next: Option<Timestamp>,
     /// Nothing else is to go with it.
     pub(super) is_closed: bool,
+    /// Why some were not given up that are to be.
+    pub(super) failure: Option<Error>,
+}
+
+impl Look {
+    /// Nothing, for that reason.
+    pub(super) fn failed(error: Error) -> Self {
+        Self { failure: Some(error), ..Self::default() }
+    }
 }
 
 /// Records that were read for a look.
@@ -88,14 +97,18 @@ impl Queue {
         let most = u64::try_from(most).unwrap_or(u64::MAX);
         // What an earlier life was handed out may be part of a transaction that nobody can decide in this one.
         let readable = place.partition.log().stable();
+        let (mut wish, mut failure) = (Wish { most, readable, exhausted: Exhausted::GivenUp }, None);
         loop {
             let ends = until(now, lock_timeout);
             let selection = match wanted {
-                Wanted::Oldest(_) => self.choose(place, &mut inner, (most, readable), (now, ends)),
+                Wanted::Oldest(_) => self.choose(place, &mut inner, wish, (now, ends)),
                 Wanted::Those(offsets, _) => inner.state.select_those(offsets, most),
             };
             if let Some(span) = selection.exhausted {
-                self.give_up(place, &mut inner, (span, now, None))?;
+                if let Err(error) = self.give_up(place, &mut inner, (span, now, None)) {
+                    // Those behind it may be many, and each look tries some: none of them is in the way of what is to be handed out.
+                    (wish.exhausted, failure) = (Exhausted::Stay, Some(error));
+                }
                 continue;
             }
             let mut looking = Looking { inner: &mut inner, reading: Reading::default() };
@@ -119,7 +132,7 @@ impl Queue {
             }
             inner.counters.delivered += taken.len() as u64;
             let next = inner.state.next_time().into_iter().chain(selection.held_back_until).min();
-            return Ok(Look { taken, lock: Some(lock), next, is_closed: selection.is_closed });
+            return Ok(Look { taken, lock: Some(lock), next, is_closed: selection.is_closed, failure });
         }
     }
 
@@ -243,6 +256,7 @@ fn hand_out(inner: &mut SlotInner, reading: Reading, (lock, limit): (Lock, i16))
     let mut taken = Vec::new();
     for (span, records) in again {
         inner.state.acquire(&span, lock, limit);
+        inner.reasons.forget(&span);
         let mut next = span.first;
         for record in records {
             inner.state.finish(next, record.offset - 1, DeliveryState::Archived);

@@ -22,8 +22,8 @@ impl Pace {
     fn at(self, now: Timestamp) -> Self {
         let minute = now.div_euclid(MINUTE_MS);
         match minute.saturating_sub(self.minute) {
-            // A clock that was set back stays in its minute.
-            ..=0 => self,
+            // A clock that was set back by a moment stays in its minute.
+            -1..=0 => self,
             1 => Self { minute, this: 0, before: self.this },
             _ => Self { minute, this: 0, before: 0 },
         }
@@ -52,5 +52,16 @@ mod tests {
         assert_eq!(pace.in_last_minute(150_000), 150);
         assert_eq!(pace.in_last_minute(180_000), 0);
         assert_eq!(pace.in_last_minute(5_000), 300 + 600, "the clock was set back");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_for_good_stayed_in_its_minute_until_it_came_there_again() {
+        let mut pace = Pace::default();
+        pace.note(10 * MINUTE_MS, 100);
+        assert_eq!(pace.in_last_minute(5 * MINUTE_MS), 0, "nothing by that clock");
+        for minute in 5..9 {
+            pace.note(minute * MINUTE_MS, 10);
+        }
+        assert_eq!(pace.in_last_minute(8 * MINUTE_MS + 30_000), 10 + 5);
     }
 }

@@ -106,12 +106,13 @@ impl DeadLetters {
     /// Letters that are [erased](crate::Store::erase) or deleted meanwhile are skipped too: they are gone, and do not count.
     ///
     /// # Errors
-    /// As for [`take`](Self::take) and [`send_back`](Self::send_back): letters before the one that fails are sent back, and if a partition cannot be
-    /// read, those of the others.
+    /// As for [`take`](Self::take) and [`send_back`](Self::send_back). If one letter is refused because of what it is, for example because it
+    /// is larger than its topic now takes, or is not whole and its message is gone, the others are sent back all the same; if a partition
+    /// cannot be read, those of the others are. After any other failure, those before it are sent back.
     pub fn redrive(&mut self, most: usize) -> Result<usize> {
         self.check_open()?;
         let Some(queue) = self.queue()? else { return Ok(0) };
-        let (mut sent, mut read) = (0, Ok(()));
+        let (mut sent, mut outcome) = (0, Ok(()));
         let places = queue.places()?;
         // Each knows its end before the first is sent.
         let searches: Vec<_> = places.iter().map(|place| Search::new(&queue, place)).collect();
@@ -121,17 +122,21 @@ impl DeadLetters {
                     Ok(None) => break,
                     Ok(Some(letters)) => {
                         for letter in letters {
-                            sent += usize::from(self.send_back_if_there(&queue, search.place, letter)?);
+                            match self.send_back_if_there(&queue, search.place, letter) {
+                                Ok(is_sent) => sent += usize::from(is_sent),
+                                Err(refused) if is_its_own(&refused) => outcome = outcome.and(Err(refused)),
+                                Err(failed) => return Err(failed),
+                            }
                         }
                     }
                     Err(error) => {
-                        read = read.and(Err(error));
+                        outcome = outcome.and(Err(error));
                         break;
                     }
                 }
             }
         }
-        read.map(|()| sent)
+        outcome.map(|()| sent)
     }
 
     /// Sends a letter back, unless it, or the topic of its message, is gone since it was looked for. Whether it was sent.
@@ -149,4 +154,12 @@ impl DeadLetters {
             sent => sent.map(|()| true),
         }
     }
+}
+
+/// Whether a letter was refused for what it is: another may go.
+fn is_its_own(refused: &Error) -> bool {
+    matches!(
+        refused,
+        Error::RecordTooLarge { .. } | Error::KeyRequired { .. } | Error::InvalidArgument { .. }
+    )
 }

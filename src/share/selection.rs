@@ -16,6 +16,25 @@ pub(super) struct Selection {
     pub(super) held_back_until: Option<Timestamp>,
 }
 
+/// What a look asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish {
+    /// At most so many.
+    pub(super) most: u64,
+    /// None from here on.
+    pub(super) readable: Offset,
+    pub(super) exhausted: Exhausted,
+}
+
+/// What becomes of messages that were handed out as often as they may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exhausted {
+    /// They are given up before anything is selected that stands behind them.
+    GivenUp,
+    /// Some could not be just now: they stay, and are in the way of nothing.
+    Stay,
+}
+
 /// As a limit of deliveries: none. Counts end there.
 pub(super) const NO_LIMIT: i16 = i16::MAX;
 
@@ -40,10 +59,10 @@ fn first_doubtful(limit: i16) -> i16 {
 }
 
 impl Selection {
-    /// At most `most` of those that are available, the oldest first, and none from `readable` on. A suspect goes out alone.
+    /// What is wished for of those that are available, the oldest first. A suspect goes out alone.
     pub(super) fn of(
         (suspect, available): (Option<Span>, impl Iterator<Item = Span>),
-        (most, limit, readable): (u64, i16, Offset),
+        (Wish { most, readable, exhausted }, limit): (Wish, i16),
     ) -> Self {
         let mut selection = Selection::default();
         if let Some(span) = suspect.filter(|span| span.first < readable) {
@@ -57,6 +76,9 @@ impl Selection {
                 break;
             }
             if is_exhausted(span.count, limit) {
+                if exhausted == Exhausted::Stay {
+                    continue;
+                }
                 if selection.spans.is_empty() {
                     selection.exhausted = Some(span);
                 }

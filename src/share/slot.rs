@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::format::{DeliveryState, StateBatch};
 use crate::locks::Mutex;
 use crate::log::Reader;
+use crate::share::burial::Reasons;
 use crate::share::doubts::Share;
 use crate::share::gone::Known;
 use crate::share::pace::Pace;
@@ -59,6 +60,7 @@ pub(super) struct SlotInner {
     pub(super) shown: Option<Share>,
     pub(super) counters: Counters,
     pub(super) causes: Causes,
+    pub(super) reasons: Reasons,
     /// Working memory of whoever has the lock.
     pub(super) batches: Vec<StateBatch>,
     pub(super) encoded: Vec<u8>,
@@ -133,6 +135,7 @@ impl Slot {
             shown: None,
             counters,
             causes: Causes::default(),
+            reasons: Reasons::default(),
             batches: Vec::new(),
             encoded: Vec::new(),
         };

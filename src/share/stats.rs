@@ -139,5 +139,7 @@ pub(super) fn age_of(partition: &Partition, offset: Offset, now: Timestamp) -> R
         Err(Error::OffsetOutOfRange { .. }) => None,
         got => got?.map(|record| record.timestamp),
     };
-    Ok(sent.and_then(|sent| u64::try_from(now.saturating_sub(sent)).ok()).map(Duration::from_millis))
+    // By a clock that was set back since it was sent just now.
+    let age = |sent| Duration::from_millis(u64::try_from(now.saturating_sub(sent)).unwrap_or(0));
+    Ok(sent.map(age))
 }

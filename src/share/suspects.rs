@@ -7,10 +7,10 @@ use crate::locks::{Mutex, MutexGuard};
 use crate::log::Watchers;
 use crate::share::doubts::{Permit, Share};
 use crate::share::queue::{Place, Queue};
-use crate::share::selection::Selection;
+use crate::share::selection::{Selection, Wish};
 use crate::share::slot::{Slot, SlotInner};
 use crate::share::state_log::SlotName;
-use crate::types::{Offset, Timestamp};
+use crate::types::Timestamp;
 
 /// What is out of all states.
 ///
@@ -93,17 +93,17 @@ impl Queue {
         &self,
         place: &Place,
         inner: &mut SlotInner,
-        (most, readable): (u64, Offset),
+        wish: Wish,
         (now, until): (Timestamp, Timestamp),
     ) -> Selection {
         let limit = self.settings.delivery_limit;
         if !inner.state.doubts.are_any() {
-            return inner.state.select((most, limit, readable), Permit::ALL);
+            return inner.state.select((wish, limit), Permit::ALL);
         }
         let mut selection = Selection::default();
         self.queues.suspects.change(|out| {
             let frees = out.set(&place.slot.name, inner.state.doubts.share());
-            selection = inner.state.select((most, limit, readable), out.permit(now));
+            selection = inner.state.select((wish, limit), out.permit(now));
             inner.shown = inner.state.doubts.share_with(&selection.spans, limit, until);
             out.set(&place.slot.name, inner.shown);
             out.is_awaited |= selection.held_back_until.is_some();

@@ -10,7 +10,7 @@ use crate::io::Deadline;
 use crate::locks::{AtomicBool, Ordering};
 use crate::log::{Patience, Signal, is_out_of_time};
 use crate::share::gathered::Gathered;
-use crate::share::look::{Taken, Wanted};
+use crate::share::look::{Look, Taken, Wanted};
 use crate::share::message::{Delivery, Message, Messages};
 use crate::share::queue::Queue;
 use crate::share::queues::Queues;
@@ -297,16 +297,14 @@ impl Class {
         for step in 0..places.len() {
             let number = (first + step) % places.len();
             let Some(place) = places.get(number) else { continue };
-            let look = match self.queue.look(place, Wanted::Oldest(full - messages.len()), lock_timeout) {
-                Ok(look) => look,
-                Err(error) => {
-                    if found.fail(error) {
-                        // Of several that fail each is the first in its turn.
-                        self.next = number + 1;
-                    }
-                    continue;
-                }
-            };
+            let looked = self.queue.look(place, Wanted::Oldest(full - messages.len()), lock_timeout);
+            let look = looked.unwrap_or_else(Look::failed);
+            if let Some(error) = look.failure
+                && found.fail(error)
+            {
+                // Of several that fail each is the first in its turn.
+                self.next = number + 1;
+            }
             found.next = found.next.into_iter().chain(look.next).min();
             if let Some(lock) = look.lock.filter(|_| !look.taken.is_empty()) {
                 let (queue, place) = (Arc::clone(&self.queue), Arc::clone(place));

@@ -76,6 +76,25 @@ fn a_queue_has_no_more_unfinished_than_its_limit() {
     assert!(matches!(drops, Err(Error::InvalidArgument { .. })));
 }
 
+/// No worker has come since.
+#[test]
+fn what_was_done_and_deleted_made_room_for_more_than_a_limit() {
+    let world = World::new(1);
+    world.send(&["job"; 10]);
+    let mut out = take(&mut world.worker(), 10);
+    let first = out.remove(0);
+    out.into_iter().for_each(|message| message.ack().unwrap());
+    std::mem::forget(first);
+    world.store.topic("jobs").unwrap().partition(0).unwrap().delete_records(10).unwrap();
+    let jobs = world.store.enqueuer_builder("jobs").limit("workers", 3, WhenFull::Fail).build().unwrap();
+    for _ in 0..3 {
+        jobs.send(Record::new().value("job")).unwrap();
+    }
+    let full = jobs.send(Record::new().value("job"));
+    assert!(matches!(full, Err(Error::QueueFull { unfinished: 3, limit: 3, .. })), "{full:?}");
+    assert_eq!(world.store.stats().unwrap().queues[0].lost, 1);
+}
+
 #[test]
 fn a_known_id_at_a_full_queue_was_told_that_it_is_full_or_waited_for_room() {
     for when_full in [WhenFull::Fail, WhenFull::Block] {

@@ -1,5 +1,6 @@
 //! States that are made, pruned and forgotten while others do the same.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -61,6 +62,26 @@ fn a_queue_that_is_deleted_while_states_are_pruned_does_not_come_back() {
     assert!(deleted >= QUEUES, "{deleted}");
     let found = groups(&world.again(disk.files()).store);
     assert!(found == [long], "{:?}", found.iter().map(|name| &name[..10]).collect::<Vec<_>>());
+}
+
+/// They could hold for no other topic, and would be kept for ever.
+#[test]
+fn states_of_a_deleted_topic_are_taken_back_with_it() {
+    let world = World::new(2);
+    world.store.create_topic("others", TopicConfig::new()).unwrap();
+    drop((world.worker(), world.store.queue("others", "workers").unwrap()));
+    let states = world.store.topic("__share_group_state").unwrap().partition(0).unwrap();
+    // The last record of each state.
+    let left = || {
+        let records = states.read(..).unwrap().into_iter().map(Result::unwrap);
+        let last: BTreeMap<_, _> = records.map(|record| (record.key, record.value.is_some())).collect();
+        let there = last.values().filter(|is_there| **is_there).count();
+        (last.len(), there)
+    };
+    assert_eq!(left(), (3, 3));
+    world.store.delete_topic("jobs").unwrap();
+    assert_eq!(left(), (3, 1));
+    assert_eq!(groups(&world.store), ["workers"]);
 }
 
 #[test]

@@ -82,6 +82,17 @@ fn figures_say_what_a_queue_is_doing() {
     assert_eq!((queue.waiting, queue.locked, queue.lost, queue.oldest_age), (0, 0, 4, None));
 }
 
+/// The clock of the store is behind the time of the message.
+#[test]
+fn what_waits_had_no_age_where_the_clock_was_set_back() {
+    let world = World::new(1);
+    world.send(&["a"]);
+    drop(world.worker());
+    world.clock.set(10);
+    let queue = &world.store.stats().unwrap().queues[0];
+    assert_eq!((queue.waiting, queue.oldest_age), (1, Some(Duration::ZERO)));
+}
+
 /// A store whose queue gives up at once, into a topic of letters that was made before.
 fn with_letters(config: TopicConfig) -> World {
     let world = World::new(1);
@@ -157,6 +168,61 @@ fn a_full_topic_of_letters_holds_nobody_up() {
     let refused = take(&mut worker, 1).remove(0).reject("a reason that takes room: it is long enough");
     assert!(matches!(refused, Err(Error::Full { .. })), "{refused:?}");
     assert_eq!(values(&take(&mut worker, 1)), ["b"]);
+}
+
+/// Of several that cannot be written each waits for a second, and there are more of them than are tried in one.
+#[test]
+fn messages_whose_letters_had_no_room_were_in_the_way_of_all_behind_them() {
+    const BAD: usize = 60;
+    let full = |bytes| TopicConfig::new().size_limit(bytes, WhenFull::Fail);
+    let world = with_letters(full(1));
+    world.send(&["bad"; BAD]);
+    let mut worker = world.builder().dead_letter_topic("dead").delivery_limit(1).build().unwrap();
+    std::mem::forget(take(&mut worker, BAD));
+    world.pass(31);
+    world.send(&["good", "better"]);
+    let (mut taken, mut told) = (Vec::new(), 0);
+    for _ in 0..4 {
+        match worker.take(1, Duration::ZERO) {
+            Ok(messages) => {
+                taken.extend(messages.iter().map(value));
+                messages.ack().unwrap();
+            }
+            Err(Error::Full { .. } | Error::RecordTooLarge { .. }) => told += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+        world.clock.advance(Duration::from_millis(100));
+    }
+    assert_eq!((taken, told), (vec!["good".to_owned(), "better".to_owned()], 2), "each in turn");
+    world.store.alter_topic("dead", full(1 << 20)).unwrap();
+    world.pass(2);
+    while worker.take(9, Duration::ZERO).is_err() {}
+    assert_eq!(world.values("dead"), ["bad"; BAD]);
+}
+
+#[test]
+fn a_letter_that_was_written_late_did_not_say_why() {
+    let full = |bytes| TopicConfig::new().size_limit(bytes, WhenFull::Fail);
+    let world = with_letters(full(1));
+    world.send(&["a", "b", "c", "d"]);
+    let mut worker = world.builder().dead_letter_topic("dead").delivery_limit(1).build().unwrap();
+    for message in take(&mut worker, 9) {
+        match message.offset {
+            offset @ (1 | 2) => drop(message.retry_because(&format!("reason {offset}"))),
+            _ => drop(message),
+        }
+    }
+    world.pass(2);
+    assert!(worker.take(9, Duration::ZERO).is_err(), "it is full still");
+    world.store.alter_topic("dead", full(1 << 20)).unwrap();
+    world.pass(2);
+    while worker.take(9, Duration::ZERO).is_err() {}
+    let letters = world.store.dead_letters_in("dead", "jobs", "workers").unwrap().take(9).unwrap();
+    let mut reasons: Vec<_> = letters.iter().map(|letter| (letter.offset, &letter.reason[..])).collect();
+    reasons.sort_unstable();
+    let plain = "delivered once and not done";
+    let with = [1, 2].map(|offset| format!("{plain}, at last: reason {offset}"));
+    assert_eq!(reasons, [(0, plain), (1, &with[0]), (2, &with[1]), (3, plain)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use annals::{Record, TopicConfig};
+use annals::{Error, Record, TopicConfig};
 
 use crate::world::{World, take, value};
 
@@ -123,4 +123,20 @@ fn redriving_ended_at_a_letter_that_was_gone_since_it_was_taken() {
         });
         assert!(is_met, "erased: {is_erased}");
     }
+}
+
+/// Its topic takes no message as large by now. Nor does a letter that is refused for its own sake keep others from it the next time.
+#[test]
+fn redriving_ended_at_each_call_at_a_letter_that_its_topic_does_not_take() {
+    let world = World::new(1);
+    let large = "x".repeat(5000);
+    rejected(&world, &["a", &large, "b"]);
+    world.store.alter_topic("jobs", TopicConfig::new().max_message_bytes(2000)).unwrap();
+    let mut letters = world.store.dead_letters("jobs", "workers").unwrap();
+    for _ in 0..2 {
+        let refused = letters.redrive(9);
+        assert!(matches!(refused, Err(Error::RecordTooLarge { .. })), "{refused:?}");
+        assert_eq!(world.values("jobs")[3..], ["a", "b"]);
+    }
+    assert_eq!(letters.take(9).unwrap().len(), 1, "it stays where it is");
 }

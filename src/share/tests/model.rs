@@ -11,6 +11,7 @@ use crate::format::DeliveryState;
 use crate::share::doubts::Permit;
 use crate::share::lanes::Fresh;
 use crate::share::runs::{Lock, Span};
+use crate::share::selection::{Exhausted, Wish};
 use crate::share::share_partition::SharePartition;
 use crate::types::{Offset, Timestamp};
 
@@ -156,8 +157,9 @@ impl World {
         // What is out in other states.
         let last = self.random.one_in(2);
         let permit = Permit { last, doubted: last || self.random.one_in(2), until: self.now + 9 };
+        let wish = Wish { most, readable: Offset::MAX, exhausted: Exhausted::GivenUp };
         let selection = loop {
-            let selection = self.state.select((most, LIMIT, Offset::MAX), permit);
+            let selection = self.state.select((wish, LIMIT), permit);
             let Some(span) = selection.exhausted else { break selection };
             for offset in span.first..=span.last {
                 if let Some(known) = self.records.get_mut(&offset) {

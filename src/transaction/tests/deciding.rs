@@ -114,6 +114,31 @@ fn no_marker_stands_in_a_file_before_what_it_rests_on_is_durable() {
     assert!(TOPICS.iter().all(|topic| world.partition(topic).durable() >= 1));
 }
 
+/// A commit at `Os` waits for none of it. Its end does, in the next life, too: it would say of records that a power cut has taken that they are done.
+#[test]
+fn no_marker_stands_in_a_file_before_what_its_offsets_are_of_is_durable() {
+    let world = World::new();
+    world.append("one", "input", Durability::Os).unwrap();
+    let mut tx = world.begin("a");
+    for topic in ["two", "state"] {
+        tx.send(Record::to(topic).value("output")).unwrap();
+    }
+    tx.commit_offsets(&world.consumer_at_end("group", "one")).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(world.partition("one").durable(), 0);
+    world.disk.fail(&[Call::Sync], "one-0", (0, Times::ForEver), Fault::Error(5));
+    let ends = |world: &World| ["two", "state"].map(|topic| world.partition(topic).end());
+    assert!(world.transactions.finish().is_err());
+    assert_eq!(ends(&world), [1; 2], "the sync of what was read has failed");
+    let world = world.next_life();
+    world.disk.fail(&[Call::Sync], "one-0", (0, Times::ForEver), Fault::Error(5));
+    assert!(world.transactions.finish().is_err());
+    assert_eq!(ends(&world), [1; 2], "and so it has in the next life");
+    let world = world.next_life();
+    world.transactions.finish().unwrap();
+    assert_eq!((ends(&world), world.partition("one").durable()), ([2; 2], 1));
+}
+
 #[test]
 fn a_commit_whose_sync_fails_is_undecided_for_one_partition_too() {
     let world = World::new();

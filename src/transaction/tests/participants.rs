@@ -180,3 +180,19 @@ fn what_a_layer_rests_on_is_part_of_the_decision() {
     tx.commit().unwrap();
     assert_eq!(input.durable(), 1, "synced with it");
 }
+
+#[test]
+fn what_a_layer_rests_on_is_durable_before_the_end_is_written() {
+    let world = World::new();
+    let counter = Arc::new(Counter::default());
+    world.append("two", "input", Durability::Os).unwrap();
+    let mut tx = world.begin("a");
+    tx.send(Record::to("one").value("with 1")).unwrap();
+    add(&world, &mut tx, &counter, 1);
+    let input = world.partition("two");
+    tx.take_part(|| -> Adding { unreachable!() }, |adding| adding.input = Some((input.clone(), 0)));
+    tx.commit().unwrap();
+    assert_eq!((input.durable(), world.partition("one").end()), (0, 1), "at `Os`");
+    world.transactions.finish().unwrap();
+    assert_eq!((input.durable(), world.partition("one").end()), (1, 2));
+}

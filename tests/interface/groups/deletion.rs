@@ -1,5 +1,6 @@
 //! Topics that go, and come back under the same name, beneath groups and consumers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,29 @@ fn a_commit_at_disk_does_not_come_back_for_a_new_topic_of_the_name() {
     let again = by_hand(copy.path()).open().unwrap();
     assert_eq!(committed(&again), [].into());
     assert_eq!(drain(&mut member(&again, "a")), numbers(0, 0..100));
+}
+
+/// It could hold for no other topic, and would be kept for ever.
+#[test]
+fn what_was_committed_for_a_deleted_topic_is_taken_back_with_it() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 2);
+    store.create_topic(OTHER, TopicConfig::new()).unwrap();
+    let mut alone = store.consumer_builder().group(GROUP).build().unwrap();
+    let places = [place(0), place(1), TopicPartition::from((OTHER, 0))];
+    alone.assign(places.clone()).unwrap();
+    alone.commit_offsets(places.map(|place| (place, 0))).unwrap();
+    let commits = store.topic("__consumer_offsets").unwrap().partition(0).unwrap();
+    // The last record of each.
+    let left = || {
+        let records = commits.read(..).unwrap().into_iter().map(Result::unwrap);
+        let last: BTreeMap<_, _> = records.map(|record| (record.key, record.value.is_some())).collect();
+        let there = last.values().filter(|is_there| **is_there).count();
+        (last.len(), there)
+    };
+    assert_eq!(left(), (3, 3));
+    store.delete_topic(TOPIC).unwrap();
+    assert_eq!(left(), (3, 1));
 }
 
 #[test]

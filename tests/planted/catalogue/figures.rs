@@ -89,4 +89,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "        self.accumulator.try_lock().is_none_or(|accumulator| offset <= accumulator.next_offset())",
         caught_by: &[tests("lib", &["log::tests::beyond::"])],
     },
+    Bug {
+        name: "pace-of-a-clock-that-was-set-back-stays-in-its-minute",
+        file: "src/share/pace.rs",
+        good: "-1..=0 => self,",
+        bad: "..=0 => self,",
+        caught_by: &[tests("lib", &["share::pace::"])],
+    },
+    Bug {
+        name: "what-waits-has-no-age-by-a-clock-that-was-set-back",
+        file: "src/share/stats.rs",
+        good: "Ok(sent.map(age))",
+        bad: "Ok(sent.filter(|sent| *sent <= now).map(age))",
+        caught_by: &[tests("queue", &["letters::what_waits_had_no_age"])],
+    },
 ];

@@ -164,4 +164,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "const MOST_PASSES: usize = usize::MAX;",
         caught_by: &[tests("queue", &["erased::an_erasure_beside"])],
     },
+    Bug {
+        name: "message-whose-letter-has-no-room-is-in-the-way-of-those-behind-it",
+        file: "src/share/look.rs",
+        good: "(wish.exhausted, failure) = (Exhausted::Stay, Some(error));",
+        bad: "return Err(error);",
+        caught_by: &[tests("queue", &["letters::messages_whose_letters"])],
+    },
+    Bug {
+        name: "nobody-is-told-of-a-letter-that-has-no-room-where-others-are-handed-out",
+        file: "src/share/look.rs",
+        good: "(Exhausted::Stay, Some(error));",
+        bad: "(Exhausted::Stay, Some(error).filter(|_| false));",
+        caught_by: &[tests("queue", &["letters::messages_whose_letters"])],
+    },
+    Bug {
+        name: "redriving-ends-at-a-letter-that-is-refused-for-what-it-is",
+        file: "src/share/redrive.rs",
+        good: "if is_its_own(&refused) =>",
+        bad: "if is_its_own(&refused) && most == 0 =>",
+        caught_by: &[tests("queue", &["redriven::redriving_ended_at_each"])],
+    },
+    Bug {
+        name: "letter-that-is-written-late-does-not-say-why",
+        file: "src/share/burial.rs",
+        good: "why.into_iter().for_each(|why| inner.reasons.keep(span.first, &why));",
+        bad: "",
+        caught_by: &[tests("queue", &["letters::a_letter_that_was_written_late"])],
+    },
 ];

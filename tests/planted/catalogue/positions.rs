@@ -127,4 +127,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "self.auto_commit.is_due() && !self.endings.is_claimed()",
         caught_by: &[tests("interface", &["groups::commits::what_was_handed_out"])],
     },
+    Bug {
+        name: "commits-for-a-deleted-topic-stay",
+        file: "src/store/topics.rs",
+        good: "drop(caught(|| self.inner.groups.forget_deleted(name)));",
+        bad: "",
+        caught_by: &[tests("interface", &["groups::deletion::what_was_committed_for_a_deleted"])],
+    },
 ];

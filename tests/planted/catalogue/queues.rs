@@ -109,8 +109,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "worker-stops-at-a-partition-that-fails",
         file: "src/share/worker.rs",
-        good: "                        self.next = number + 1;\n                    }\n                    continue;",
-        bad: "                        self.next = number + 1;\n                    }\n                    break;",
+        good: "let look = looked.unwrap_or_else(Look::failed);",
+        bad: "let is_over = looked.is_err();\n            let look = looked.unwrap_or_else(Look::failed);\n            if is_over {\n                found.failure = look.failure;\n                break;\n            }",
         caught_by: &[tests("queue", &["order::a_partition_that_cannot"])],
     },
     Bug {

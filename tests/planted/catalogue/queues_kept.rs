@@ -130,8 +130,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-nobody-can-decide-is-handed-out",
         file: "src/share/look.rs",
-        good: "self.choose(place, &mut inner, (most, readable), (now, ends)),",
-        bad: "self.choose(place, &mut inner, (most, readable.max(Offset::MAX)), (now, ends)),",
+        good: "Wish { most, readable, exhausted: Exhausted::GivenUp }",
+        bad: "Wish { most, readable: readable.max(Offset::MAX), exhausted: Exhausted::GivenUp }",
         caught_by: &[tests("queue", &["undecided::"])],
     },
     Bug {
@@ -224,5 +224,19 @@ pub(super) const BUGS: &[Bug] = &[
         good: "let released = ((offset, None), reason.as_deref());",
         bad: "let released = ((offset, None), reason.as_deref().filter(|_| false));",
         caught_by: &[tests("queue", &["refused::the_letter"])],
+    },
+    Bug {
+        name: "what-was-done-and-deleted-makes-room-for-more",
+        file: "src/share/enqueuer.rs",
+        good: "let gone = inner.state.skip_to(partition.start());",
+        bad: "let gone = 0;",
+        caught_by: &[tests("queue", &["enqueue::what_was_done_and_deleted"])],
+    },
+    Bug {
+        name: "states-of-a-deleted-topic-stay",
+        file: "src/store/topics.rs",
+        good: "drop(caught(|| self.inner.queues.forget_deleted()));",
+        bad: "",
+        caught_by: &[tests("queue", &["forgotten::states_of_a_deleted_topic"])],
     },
 ];
