@@ -95,7 +95,8 @@ impl Consumer {
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        let owed = self.owed.first().cloned();
+        let owed =
+            self.owed.iter().find(|(_, partition)| !partition.is_gone()).map(|(place, _)| place.clone());
         Ok(Pending {
             group,
             member,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
-use crate::topic::{Topics, refuse_group};
+use crate::topic::{Partition, Topics, refuse_group};
 use crate::types::TopicPartition;
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or from partitions it chooses itself
@@ -60,7 +60,7 @@ pub struct Consumer {
     pub(super) auto_commit: AutoCommit,
     /// Partitions that its group has taken from it behind records that it has handed out and that nothing has made done: a transaction with its
     /// positions would leave theirs out.
-    pub(super) owed: BTreeSet<TopicPartition>,
+    pub(super) owed: BTreeMap<TopicPartition, Partition>,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
     pub(super) unreported: Unreported,
@@ -102,7 +102,7 @@ impl Consumer {
             next: None,
             panicked: None,
             auto_commit,
-            owed: BTreeSet::new(),
+            owed: BTreeMap::new(),
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),
             endings: Arc::default(),
@@ -301,7 +301,7 @@ impl Consumer {
         if lost.partition.is_gone() {
             self.deleted.insert(Arc::clone(place.shared_topic()));
         } else if lost.touched(self.endings.done(&lost.partition).as_ref()).is_some() {
-            self.owed.insert(place.clone());
+            self.owed.insert(place.clone(), lost.partition.clone());
         }
     }
 

@@ -136,6 +136,7 @@ impl Participant for PendingOffsets {
 
     fn prepare(&self) -> Result<Option<Box<dyn Prepared + '_>>> {
         let pending = self.pending.iter().map(|one| &one.pending);
+        pending.clone().try_for_each(Pending::check_owes_nothing)?;
         let mut pending: Vec<_> = pending.filter(|one| !one.positions.is_empty()).collect();
         // The same order for all, so that no two wait for each other.
         pending.sort_by(|one, other| one.group.name().cmp(other.group.name()));
@@ -270,6 +271,14 @@ impl Pending {
         Error::NotAssigned { partition, group, member: member.to_owned() }
     }
 
+    /// An error where the member owes a partition, also where it has no other.
+    fn check_owes_nothing(&self) -> Result<()> {
+        match (&self.owed, &self.member) {
+            (Some(place), Some((member, _))) => Err(self.not_assigned(place, member)),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds what is to be written of it, and what was read.
     fn add_to(
         &self,
@@ -278,9 +287,6 @@ impl Pending {
         timestamp: Timestamp,
     ) -> Result<()> {
         let owner = self.member.as_ref().zip(members);
-        if let Some((place, (member, _))) = self.owed.as_ref().zip(self.member.as_ref()) {
-            return Err(self.not_assigned(place, member));
-        }
         for (partition, offset) in &self.positions {
             let (place, offset) = (partition.topic_partition(), *offset);
             partition.log().check_open()?;

@@ -311,7 +311,7 @@ fn unclean(
 /// What was synced must be there. A tail that ends below the mark is not torn, it is damaged.
 fn check_mark(directory: &Directory, file: &StateFile, scans: &[Scan], end: Offset) -> Result<()> {
     let mark = file.state().mark;
-    let Some(last) = scans.last() else { return Err(missing_before(directory, mark.segment, mark.offset)) };
+    let Some(last) = scans.last() else { return Err(missing_before(directory, mark.segment, mark.segment)) };
     if end < mark.offset || mark.segment == last.tally.base && mark.position > last.tally.bytes {
         let why = match &last.tail {
             Tail::Torn { reason, .. } => reason,

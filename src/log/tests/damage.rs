@@ -171,6 +171,33 @@ fn a_segment_that_was_synced_and_is_missing_in_front_of_another_is_told() {
     assert!(matches!(opened(), Err(Error::Corrupt { .. })));
 }
 
+/// A crash has cut off an open that had put what was not synced into a segment of its own. The repair said that no record was lost.
+#[test]
+fn a_repair_tells_of_synced_records_whose_segment_is_missing_in_front_of_another() {
+    let disk = crate::doubles::FaultyFileSystem::new();
+    let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+    let log = place.open();
+    append(&log, 0..3, Durability::Os);
+    drop(log);
+    let log = place.open();
+    drop(log.hold_for_copy().unwrap());
+    append(&log, 3..5, Durability::Os);
+    drop(log);
+    let (calls, full) = (&[crate::doubles::Call::Create], crate::doubles::Fault::Error(28));
+    disk.fail(calls, "annals.state.new", (0, crate::doubles::Times::ForEver), full);
+    let log = place.open();
+    let refused = log.append(&[Record::new().value("no room")], &how(Durability::Os));
+    assert!(refused.unwrap_err().is_disk_full());
+    drop(log);
+    disk.heal();
+    assert_eq!(place.logs(), [0, 3]);
+    std::fs::remove_file(path(&place, 0)).unwrap();
+    let found = repaired(&place);
+    assert!(matches!(&found[..], [one] if one.path == path(&place, 0) && one.lost == (0..3)), "{found:?}");
+    assert_eq!(passing(&place.open()).0, [3, 4]);
+    assert!(repaired(&place).is_empty(), "once");
+}
+
 #[test]
 fn records_that_were_synced_and_are_nowhere_are_told_once() {
     let synced = || {

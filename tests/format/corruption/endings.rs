@@ -103,6 +103,31 @@ fn what_nothing_tells_of_counts_as_aborted_and_is_told() {
     assert_eq!(committed(&store), ["later"]);
 }
 
+/// The file of a process that was killed, cut where a batch ends: that a transaction may have ended in what is missing was not told.
+#[test]
+fn a_transaction_whose_end_was_synced_and_is_nowhere_is_told() {
+    let files = MemoryFileSystem::over(&Image::new(Files::new()));
+    let store = builder(&files, ReadMode::Mapped).open().unwrap();
+    store.create_topic("orders", TopicConfig::new()).unwrap();
+    let mut transaction = store.transaction_builder("shop").buffer_bytes(0).begin().unwrap();
+    transaction.send(Record::to("orders").value("committed")).unwrap();
+    transaction.commit().unwrap();
+    store.topic("orders").unwrap().partition(0).unwrap().flush().unwrap();
+    let mut left = files.files();
+    drop(store);
+    let log = left[LOG].to_vec();
+    let ends = batch_ends(&log);
+    assert_eq!(ends.len(), 2, "the record, and its end");
+    left.insert(LOG.to_owned(), log[..usize::try_from(ends[0].0).unwrap()].to_vec().into());
+    let files = MemoryFileSystem::over(&Image::new(left));
+    let report = repair(&files).unwrap();
+    let lost: Vec<_> = report.repairs.iter().map(|repair| repair.lost.clone()).collect();
+    assert_eq!(lost, [1..2, 0..1], "{report:#?}");
+    // The decision is there still.
+    assert!(report.repairs[1].reason.contains("unless the open finds that it was committed"), "{report:#?}");
+    assert_eq!(committed(&builder(&files, ReadMode::Mapped).open().unwrap()), ["committed"]);
+}
+
 #[test]
 fn ends_that_are_lost_with_the_records_of_the_next_transaction_are_found() {
     for (is_committed, expected) in [(true, &["first", "last"][..]), (false, &["last"])] {

@@ -248,6 +248,67 @@ fn what_was_handed_out_before_a_rebalance_in_the_middle_of_a_transaction_took_ef
     }
 }
 
+/// A member of the group, which is before those with later names where partitions are shared out.
+fn member(store: &Store, name: &str, topics: &[&'static str]) -> annals::Consumer {
+    let mut member = store.consumer_builder().group("billing").client_id(name).build().unwrap();
+    member.subscribe(topics.iter().copied()).unwrap();
+    member
+}
+
+/// It had no other partition then, so there was nothing to refuse.
+#[test]
+fn what_was_handed_out_of_the_only_partition_before_it_was_taken_took_effect_without_its_offsets() {
+    let (_dir, store) = store();
+    store.create_topic("orders", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("orders").value("a")).unwrap();
+    let mut later = member(&store, "b", &["orders"]);
+    assert_eq!(later.poll(Duration::from_secs(5)).unwrap().len(), 1);
+    let mut tx = store.transaction("later").unwrap();
+    tx.send(Record::to("credits").partition(0).value("paid")).unwrap();
+    let mut earlier = member(&store, "a", &["orders"]);
+    assert!(later.poll(Duration::ZERO).unwrap().is_empty() && later.assignment().is_empty());
+    tx.commit_offsets(&later).unwrap();
+    let refused = tx.commit().unwrap_err();
+    assert!(matches!(refused, Error::NotAssigned { .. }), "{refused:?}");
+    assert!(committed(&store, "credits").is_empty());
+    // The one whose it is does it, and the other has nothing to do with it any more.
+    assert_eq!(earlier.poll(Duration::from_secs(5)).unwrap().len(), 1);
+    for consumer in [&mut earlier, &mut later] {
+        consumer.poll(Duration::ZERO).unwrap();
+        let mut tx = store.transaction("next").unwrap();
+        tx.commit_offsets(consumer).unwrap();
+        tx.commit().unwrap();
+    }
+}
+
+/// It was known by its name alone.
+#[test]
+fn a_partition_that_was_taken_and_then_deleted_refused_the_offsets_of_others_for_its_successor() {
+    for is_there_again in [false, true] {
+        let (_dir, store) = store();
+        store.create_topic("orders", TopicConfig::new()).unwrap();
+        for topic in ["orders", "debits"] {
+            store.producer().send(Record::to(topic).partition(0).value("a")).unwrap();
+        }
+        let mut first = member(&store, "b", &["orders", "debits"]);
+        let mut polled = 0;
+        while polled < 2 {
+            polled += first.poll(Duration::from_secs(5)).unwrap().len();
+        }
+        let _second = member(&store, "a", &["orders"]);
+        first.poll(Duration::ZERO).unwrap();
+        assert_eq!(first.assignment(), [("debits", 0).into(), ("debits", 1).into()]);
+        store.delete_topic("orders").unwrap();
+        if is_there_again {
+            store.create_topic("orders", TopicConfig::new()).unwrap();
+        }
+        let mut tx = store.transaction("billing").unwrap();
+        tx.commit_offsets(&first).unwrap();
+        tx.commit().unwrap();
+        assert_eq!(first.committed(("debits", 0)), Some(1));
+    }
+}
+
 #[test]
 fn offsets_of_a_partition_that_another_member_has_are_refused_with_all_the_rest() {
     let (_dir, store) = store();

@@ -7,8 +7,22 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-was-handed-out-before-a-rebalance-takes-effect-without-its-offsets",
         file: "src/consumer/consumer.rs",
-        good: "            self.owed.insert(place.clone());\n",
+        good: "            self.owed.insert(place.clone(), lost.partition.clone());\n",
         bad: "",
+        caught_by: &[tests("interface", &["transactions::together::"])],
+    },
+    Bug {
+        name: "what-was-handed-out-of-the-only-partition-takes-effect-without-its-offsets",
+        file: "src/group/pending.rs",
+        good: "        pending.clone().try_for_each(Pending::check_owes_nothing)?;\n        let mut pending: Vec<_> = pending.filter(|one| !one.positions.is_empty()).collect();\n",
+        bad: "        let mut pending: Vec<_> = pending.filter(|one| !one.positions.is_empty()).collect();\n        pending.iter().try_for_each(|one| one.check_owes_nothing())?;\n",
+        caught_by: &[tests("interface", &["transactions::together::"])],
+    },
+    Bug {
+        name: "partition-that-was-taken-and-then-deleted-refuses-the-offsets-of-others",
+        file: "src/consumer/commit.rs",
+        good: "self.owed.iter().find(|(_, partition)| !partition.is_gone())",
+        bad: "self.owed.iter().next()",
         caught_by: &[tests("interface", &["transactions::together::"])],
     },
     Bug {

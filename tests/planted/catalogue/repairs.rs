@@ -47,6 +47,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[REPAIR_ENDINGS],
     },
     Bug {
+        name: "transaction-whose-end-is-nowhere-is-not-told",
+        file: "src/log/check/repair/endings.rs",
+        good: "    search.losses.extend(nowhere);\n",
+        bad: "    drop(nowhere);\n",
+        caught_by: &[REPAIR_ENDINGS],
+    },
+    Bug {
+        name: "missing-segment-of-the-mark-is-no-loss",
+        file: "src/log/check/repair/inventory.rs",
+        good: "let is_missing = state.closed.is_none() && base < offset && !is_there;",
+        bad: "let is_missing = state.closed.is_none() && base < offset && !is_there && false;",
+        caught_by: &[tests("lib", &["log::tests::damage::"])],
+    },
+    Bug {
         name: "repair-does-not-tell-what-it-dropped",
         file: "src/segment/salvage.rs",
         good: "found.dropped.push(Dropped { range, offsets, reason });",

@@ -104,13 +104,14 @@ struct Search<'a> {
     ends: Vec<LostEnd>,
 }
 
-/// All of them, in segments in the order of their offsets; of those of which nothing is left everything was dropped.
+/// All of them, in segments in the order of their offsets; of those of which nothing is left everything was dropped. `nowhere` is lost behind
+/// all of them.
 pub(super) fn lost_ends(
     directory: &Directory,
     found: &[Found],
-    closed: Option<&Snapshot>,
+    (closed, nowhere): (Option<&Snapshot>, Option<Range<Offset>>),
 ) -> Result<Vec<LostEnd>> {
-    if found.iter().all(|one| one.salvage.dropped.is_empty()) {
+    if nowhere.is_none() && found.iter().all(|one| one.salvage.dropped.is_empty()) {
         return Ok(Vec::new());
     }
     let (table, losses, ends) = (ProducerTable::default(), Vec::new(), Vec::new());
@@ -118,6 +119,10 @@ pub(super) fn lost_ends(
     for (number, one) in found.iter().enumerate() {
         search.walk(number, one)?;
     }
+    let (segment, leader_epoch) = (found.len(), search.leader_epoch);
+    let nowhere =
+        nowhere.map(|offsets| Loss { segment, offsets, leader_epoch, aborted: None, taken: BTreeSet::new() });
+    search.losses.extend(nowhere);
     search.come_to_the_end(closed)?;
     Ok(search.ends)
 }

@@ -28,6 +28,17 @@ impl Source {
         Self { base, summary: Some(summary), until, was_gapless, mark: None, must_join: false }
     }
 
+    /// The segment of which a part is known to be on the disk, and that has no file, where another one follows it: a crash has cut off an
+    /// open that had put the rest of it there.
+    pub(super) fn of_missing_mark(state: &PartitionState, sources: &[Self]) -> Option<Self> {
+        let Mark { segment: base, offset, .. } = state.mark;
+        let is_there = sources.iter().any(|source| source.base == base);
+        let is_missing = state.closed.is_none() && base < offset && !is_there;
+        let next = sources.iter().map(|source| source.base).find(|next| is_missing && *next > base)?;
+        let (until, was_gapless, must_join) = (offset.min(next), true, false);
+        Some(Self { base, summary: None, until, was_gapless, mark: None, must_join })
+    }
+
     /// A segment of the table. The last one of a clean close cannot grow: if it did, the state file is an earlier one.
     fn listed(
         directory: &Directory,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{
-    BatchHeader, Identity, Mark, PartitionState, SegmentFile, SegmentSummary, parse_cleaned_log_name,
+    BatchHeader, Identity, Mark, PartitionState, SegmentFile, parse_cleaned_log_name,
     parse_segment_file_name, segment_file_name,
 };
 use crate::io::Directory;
@@ -48,8 +48,12 @@ impl Mender<'_> {
         let Inventory { sources, missing, strangers } = Inventory::of(&self.directory, state.as_ref())?;
         let mut emptied = Vec::new();
         for summary in missing {
-            self.tell_of_the_missing(&summary);
+            self.tell_of_the_missing(summary.base..summary.next_offset);
             emptied.push(self.emptied(Source::of_missing(summary)));
+        }
+        if let Some(source) = state.as_ref().and_then(|state| Source::of_missing_mark(state, &sources)) {
+            self.tell_of_the_missing(source.base..source.until);
+            emptied.push(self.emptied(source));
         }
         let mut end = state.as_ref().map_or(0, known_end);
         let mut obsolete: Vec<_> = state.iter().flat_map(|state| state.obsolete.iter().copied()).collect();
@@ -76,12 +80,12 @@ impl Mender<'_> {
                 found.push(one);
             }
         }
-        self.tell_of_the_end(&found, state.as_ref());
+        let nowhere = self.tell_of_the_end(&found, state.as_ref());
         if state.is_some() {
             let its = self.repairs.iter_mut().filter(|repair| repair.path.starts_with(self.directory.path()));
             its.for_each(|repair| repair.lost.end = repair.lost.end.min(end).max(repair.lost.start));
         }
-        let found = self.put_ends(found, emptied, state.as_ref())?;
+        let found = self.put_ends(found, emptied, (state.as_ref(), nowhere))?;
         end = found.last().map_or(end, |last| end.max(last.reached()));
         obsolete.retain(|base| *base != end && !found.iter().any(|one| one.source.base == *base));
         let log_start = state.as_ref().map_or(first, |state| state.log_start);
@@ -134,12 +138,12 @@ impl Mender<'_> {
         &mut self,
         mut found: Vec<Found>,
         emptied: Vec<Found>,
-        state: Option<&PartitionState>,
+        (state, nowhere): (Option<&PartitionState>, Option<Range<Offset>>),
     ) -> Result<Vec<Found>> {
         found.extend(emptied);
         found.sort_by_key(|one| one.source.base);
         let closed = state.map(|state| self.known_at_the_close(state)).transpose()?.flatten();
-        for lost in lost_ends(&self.directory, &found, closed.as_ref())? {
+        for lost in lost_ends(&self.directory, &found, (closed.as_ref(), nowhere))? {
             let put_into = lost.marker.as_ref().and_then(|(number, _)| found.get(*number));
             let path = match put_into {
                 Some(one) => self.directory.join(&segment_file_name(one.source.base, SegmentFile::Log)),
@@ -220,29 +224,30 @@ impl Mender<'_> {
         Ok(Found { source, salvage, markers: Vec::new() })
     }
 
-    fn tell_of_the_missing(&mut self, summary: &SegmentSummary) {
-        let path = self.directory.join(&segment_file_name(summary.base, SegmentFile::Log));
-        let lost = summary.base..summary.next_offset;
+    fn tell_of_the_missing(&mut self, lost: Range<Offset>) {
+        let path = self.directory.join(&segment_file_name(lost.start, SegmentFile::Log));
         let reason = "the segment is missing".to_owned();
         self.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
     }
 
-    /// Records that were synced and are nowhere.
-    fn tell_of_the_end(&mut self, found: &[Found], state: Option<&PartitionState>) {
-        let Some(mark) = state.and_then(promised) else { return };
+    /// Records that were synced and are nowhere: those of them that no file is left of.
+    fn tell_of_the_end(&mut self, found: &[Found], state: Option<&PartitionState>) -> Option<Range<Offset>> {
+        let mark = state.and_then(promised)?;
         let reached = found.last().map_or(mark.segment, |last| last.salvage.tally.next_offset);
         let is_told = self.repairs.iter().any(|repair| {
             repair.path.starts_with(self.directory.path())
                 && repair.lost.end >= mark.offset
                 && !repair.lost.is_empty()
         });
-        if reached < mark.offset && !is_told {
-            let base = found.last().map_or(mark.segment, |last| last.source.base);
-            let path = self.directory.join(&segment_file_name(base, SegmentFile::Log));
-            let reason = format!("records up to offset {} were synced and are missing", mark.offset);
-            let lost = reached..mark.offset;
-            self.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+        if reached >= mark.offset || is_told {
+            return None;
         }
+        let base = found.last().map_or(mark.segment, |last| last.source.base);
+        let path = self.directory.join(&segment_file_name(base, SegmentFile::Log));
+        let reason = format!("records up to offset {} were synced and are missing", mark.offset);
+        let lost = reached..mark.offset;
+        self.repairs.push(Repair { path, position: 0..0, lost, reason, copy: None });
+        Some(reached.max(mark.segment)..mark.offset)
     }
 
     /// Copies the whole of a file, if it is there, and notes that it goes.
