@@ -160,7 +160,7 @@ struct Account {
 }
 
 impl Account {
-    /// Reads from its snapshot on, if it has one. A snapshot that is followed by many events is replaced.
+    /// Reads from its snapshot on, if it has one. If many events follow, the account gets a new snapshot.
     fn load(snapshots: &Snapshots, key: &str) -> Outcome<Self> {
         let (snapshot, events) = snapshots.read(key)?;
         let mut version = snapshot.as_ref().map(|snapshot| snapshot.version);

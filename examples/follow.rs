@@ -113,7 +113,7 @@ fn show(records: &Records) {
     }
 }
 
-/// A consumer without a group commits nothing.
+/// Commits, unless the consumer has no group: then nothing is committed.
 fn commit(consumer: &mut Consumer) -> Outcome {
     match consumer.commit() {
         Err(annals::Error::InvalidConfig { .. }) => Ok(()),
