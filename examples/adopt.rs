@@ -1,7 +1,7 @@
-//! Makes a topic of the directories of a log that was written elsewhere: by a broker of Kafka that is stopped, or by annals.
+//! Makes a topic from the directories of a log that was written elsewhere: by a Kafka broker that is stopped, or by annals.
 //!
 //! `cargo run --release --example adopt -- STORE TOPIC LOGS/orders-0 LOGS/orders-1 …` takes one directory for each partition, in
-//! order. Where a partition starts is read from the broker's `log-start-offset-checkpoint` beside the directory, if there is one.
+//! order. Where a partition starts is read from the broker's `log-start-offset-checkpoint` next to the directory, if there is one.
 //! Without arguments it adopts a copy of a small store of its own.
 
 use std::error::Error;
@@ -54,7 +54,7 @@ fn adopt(store: &Path, topic: &str, directories: &[PathBuf]) -> Outcome {
     Ok(())
 }
 
-/// What a broker notes beside the directories of its partitions: lines of topic, partition and offset, after two others.
+/// What a broker writes next to the directories of its partitions: lines of topic, partition and offset, after two other lines.
 pub fn kafka_start(directory: &Path) -> Option<Offset> {
     let text = fs::read_to_string(directory.parent()?.join("log-start-offset-checkpoint")).ok()?;
     let (topic, partition) = directory.file_name()?.to_str()?.rsplit_once('-')?;
@@ -79,7 +79,7 @@ fn show() -> Outcome {
     let store = temporary.path().join("store");
     adopt(&store, "orders", &directories)?;
 
-    // Groups begin where they are told to: what they had committed elsewhere does not come along.
+    // Groups begin where they are told to: what they had committed elsewhere is not taken over.
     let store = Store::open(&store)?;
     let mut consumer = store.consumer("billing")?;
     consumer.assign([("orders", 0), ("orders", 1)])?;

@@ -1,6 +1,6 @@
-//! Backups of a store that is written to. Two accounts are paid from each other in transactions, and another topic counts; each
-//! backup is one moment of all of it. The second takes from the first what has not changed. Then the store is lost, and a
-//! new one is made of the second backup.
+//! Backups of a store that is written to. Transactions move money between two accounts, and another topic counts; each
+//! backup is one moment of all of it. The second backup takes from the first what has not changed. Then the store is lost, and a
+//! new one is made from the second backup.
 //!
 //! `cargo run --release --example backup`
 
@@ -53,7 +53,7 @@ fn back_up(store: &Store, path: &dyn Fn(&str) -> std::path::PathBuf) -> Outcome 
     Ok(())
 }
 
-/// Payments until it is told to stop, each in both accounts.
+/// Makes payments until it is told to stop, each in both accounts.
 fn pay(store: &Store, stop: &AtomicBool) -> annals::Result<()> {
     for number in 0_u32.. {
         if stop.load(Ordering::Relaxed) {

@@ -1,10 +1,10 @@
 //! A compacted topic as a table: the key names the row, the last record of a key is the row, a record without a value
 //! deletes it.
 //!
-//! A week of earthquakes, keyed by the network that reported them, becomes a table of the last event of each network: read
-//! with `latest` before anything was compacted, then left by `compact` as the only records, each at its old offset. A
-//! tombstone deletes a row and goes itself once its time is over, on a topic that gets no more records; `erase` takes a row out
-//! of the files at once. The clock is turned by hand, so that a day passes in no time.
+//! A week of earthquakes, keyed by the network that reported them, becomes a table of the last event of each network. It is read
+//! with `latest` before anything is compacted; after `compact` its rows are the only records, each at its old offset. A
+//! tombstone deletes a row and is removed itself once its time is over, on a topic that gets no more records; `erase` removes a row
+//! from the files at once. The clock is set by hand, so that a day passes in no time.
 //!
 //! `cargo run --release --example compacted_table` uses a temporary directory; `-- DIR` puts the store in DIR.
 
@@ -77,7 +77,7 @@ fn main() -> Outcome {
 fn delete_a_row(store: &Store, topic: &Topic, clock: &ManualClock) -> Outcome {
     let sent = store.producer().send(Record::to(TOPIC).key("nm"))?;
     println!("\nTombstone for \"nm\" sent: offset {}.", sent.offset);
-    // Each step is maintenance alone: nobody sends, nobody calls compact().
+    // Each step is maintenance only: nobody sends, and nobody calls compact().
     let steps = [
         ("more than max.compaction.lag.ms later", HOUR + Duration::from_secs(1)),
         ("a second less than delete.retention.ms later", DAY - Duration::from_secs(1)),

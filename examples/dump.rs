@@ -1,11 +1,11 @@
-//! Prints what the files of a partition hold, one JSON object a line: every batch, every record, every index entry with
-//! whether it fits the log, and every stretch of bytes that is no batch.
+//! Prints what the files of a partition contain, one JSON object a line: every batch, every record, every index entry and
+//! whether it fits the log, and every stretch of bytes that is not a batch.
 //!
 //! `cargo run --release --example dump -- DIR/orders-0` shows all segments of a partition, `-- PATH/TO/00….log` one of
-//! them. The store need not be opened, and may be open elsewhere. Without an argument a small store is made and shown.
+//! them. The store need not be opened, and may be open elsewhere. Without an argument, a small store is made and shown.
 //!
-//! Keys and values that are UTF-8 are strings; others stand in hexadecimal under a name that ends in `_hex`.
-//! The exit status is 1 when something is damaged or does not fit.
+//! Keys and values that are UTF-8 are printed as strings; others in hexadecimal under a name that ends in `_hex`.
+//! The exit status is 1 if something is damaged or does not fit.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
@@ -24,7 +24,7 @@ fn main() -> Outcome<ExitCode> {
         None => show_sample(&mut out),
     };
     match shown.and_then(|()| Ok(out.to.flush()?)) {
-        // Whoever reads has seen enough: `dump … | head`.
+        // The reader of the output has seen enough: `dump … | head`.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_broken_pipe) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error),
         Ok(()) => Ok(ExitCode::from(u8::from(out.faults > 0))),
@@ -177,7 +177,7 @@ fn show_snapshot(snapshot: &SnapshotDump, out: &mut Output<'_>) -> Outcome {
     out.print_unreadable("snapshot", snapshot.unreadable.as_deref())
 }
 
-/// Where the lines go, and how many told of something wrong.
+/// Where the lines go, and how many of them reported something wrong.
 struct Output<'a> {
     to: BufWriter<io::StdoutLock<'a>>,
     faults: usize,
@@ -212,7 +212,7 @@ impl Output<'_> {
     }
 }
 
-/// A JSON object as it grows.
+/// A JSON object under construction.
 #[derive(Default)]
 struct Line(String);
 
@@ -257,7 +257,7 @@ impl Line {
     }
 }
 
-/// A JSON string. Beyond what JSON asks for, U+007F and U+0080 to U+009F are escaped: terminals obey them.
+/// A JSON string. Beyond what JSON requires, U+007F and U+0080 to U+009F are escaped, because terminals obey them.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for char in text.chars() {

@@ -1,11 +1,11 @@
 //! An event store: a bank whose accounts are streams of one topic.
 //!
 //! Opening 100,000 accounts costs no more than 100,000 events. A transfer is a transaction over two streams: it takes effect
-//! if both are at the version that was read, else another teller was faster, and it is decided again. Accounts that have much to
-//! tell get snapshots. A projection adds up what every branch holds; its sums and its position are committed together. After
-//! a restart the sums and the accounts come to the same.
+//! if both are at the version that was read; otherwise another teller was faster, and it is decided again. Accounts with many
+//! events get snapshots. A projection adds up what every branch holds; its sums and its position are committed together. After
+//! a restart, the sums and the accounts agree.
 //!
-//! `cargo run --release --example event_store` uses a temporary directory; `-- ACCOUNTS DIR` takes another number and a place.
+//! `cargo run --release --example event_store` uses a temporary directory; `-- ACCOUNTS DIR` sets the number of accounts and the directory.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -74,7 +74,7 @@ fn name(number: u64) -> String {
     format!("account-{number}")
 }
 
-/// Each with its opening event, if it has none yet.
+/// Opens each account with its opening event, if it has none yet.
 fn open_accounts(bank: &Topic, accounts: u64) -> Outcome {
     for number in 0..accounts {
         let event = Record::new().header("type", "moved").header("tag", branch(number)).value("100");
@@ -93,7 +93,7 @@ fn branch(number: u64) -> &'static str {
 fn transfers(store: &Store, teller: u64, accounts: u64, conflicts: &AtomicUsize) -> Outcome {
     let snapshots = store.snapshots("accounts")?;
     for number in 0..TRANSFERS {
-        // A few accounts are everybody's.
+        // A few accounts are used by everybody.
         let from = if number % 4 == 0 { number % 7 } else { (number * 7919 + teller) % accounts };
         let to = (from + 1 + number) % accounts;
         if from % accounts == to {
@@ -112,7 +112,7 @@ fn transfers(store: &Store, teller: u64, accounts: u64, conflicts: &AtomicUsize)
             }
             match tx.commit() {
                 Ok(_) => break,
-                // Not as expected, or not decided yet: another teller is at it.
+                // Not as expected, or not decided yet: another teller is using the account.
                 Err(error) if error.asks_for_new_decision() => _ = conflicts.fetch_add(1, Ordering::Relaxed),
                 Err(other) => return Err(other.into()),
             }
@@ -121,7 +121,7 @@ fn transfers(store: &Store, teller: u64, accounts: u64, conflicts: &AtomicUsize)
     Ok(())
 }
 
-/// What every branch holds. The sums are records of a table, written with the position of who adds them up.
+/// What every branch holds. The sums are records of a table, written together with the position of the projection.
 fn project(store: &Store) -> Outcome<BTreeMap<&'static str, i64>> {
     let table = store.topic("branches")?;
     let sum = |branch: &str| -> Outcome<i64> {
@@ -142,7 +142,7 @@ fn project(store: &Store) -> Outcome<BTreeMap<&'static str, i64>> {
                     amount.zip(branch).ok_or_else(|| format!("no such event: {event:?}"))?;
                 *sums.entry(branch).or_default() += amount;
             }
-            // One row for each, whatever came in the step.
+            // One row for each branch, however many events came in the step.
             for (branch, sum) in &sums {
                 tx.send(Record::to("branches").key(*branch).value(&sum.to_string()))?;
             }
@@ -152,7 +152,7 @@ fn project(store: &Store) -> Outcome<BTreeMap<&'static str, i64>> {
     Ok(sums)
 }
 
-/// An account as its events up to a version have made it.
+/// The state of an account after its events up to a version.
 struct Account {
     stream: Stream,
     version: Option<Offset>,
@@ -160,7 +160,7 @@ struct Account {
 }
 
 impl Account {
-    /// From its snapshot on, if it has one. One with many events behind it gets another.
+    /// Reads from its snapshot on, if it has one. If many events follow, the account gets a new snapshot.
     fn load(snapshots: &Snapshots, key: &str) -> Outcome<Self> {
         let (snapshot, events) = snapshots.read(key)?;
         let mut version = snapshot.as_ref().map(|snapshot| snapshot.version);
@@ -169,7 +169,7 @@ impl Account {
             None => 0,
         };
         let mut number = 0;
-        // All of them: one `fetch` of the reader would be some.
+        // All of them: one `fetch` of the reader would return only some.
         for event in events {
             let event = event?;
             balance += std::str::from_utf8(event.value.as_deref().unwrap_or_default())?.parse::<i64>()?;

@@ -1,11 +1,11 @@
-//! Each order is invoiced once, though the program that invoices is killed again and again: what it has read, what it writes and
-//! how far it is are one transaction.
+//! Each order is invoiced once, although the program that invoices is killed again and again: what it has read, what it writes and
+//! its position are one transaction.
 //!
 //! The program starts itself again as a child that reads orders, writes invoices and commits the offsets of the orders with
 //! them. It kills the child somewhere, starts another, and so on until one of them finds nothing left to do. The invoices
 //! are those of a run that nobody killed.
 //!
-//! `cargo run --release --example exactly_once` uses a temporary directory; `-- DIR` puts the stores in DIR, which is to be empty.
+//! `cargo run --release --example exactly_once` uses a temporary directory; `-- DIR` puts the stores in DIR, which must be empty.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ const ORDERS: &str = "orders";
 const INVOICES: &str = "invoices";
 const COUNT: usize = 2_000;
 const CENTS_PER_APPLE: usize = 35;
-/// A child is killed some time after so many steps. The last child is left alone.
+/// A child is killed some time after that many steps. The last child is not killed.
 const KILLS: [usize; 5] = [1, 6, 2, 12, 4];
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -68,7 +68,7 @@ fn take_orders(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Invoices what is not invoiced yet; `after_step` is called after each commit.
+/// Invoices the orders that are not invoiced yet; `after_step` is called after each commit.
 fn invoice_all(dir: &Path, mut after_step: impl FnMut() -> Outcome) -> Outcome {
     let store = Store::open(dir)?;
     let mut billing = store.consumer_builder().group("billing").max_poll_records(20).build()?;
@@ -88,7 +88,7 @@ fn invoice_all(dir: &Path, mut after_step: impl FnMut() -> Outcome) -> Outcome {
 
 /// Reads, works, writes, and commits how far it has read: all of it or nothing.
 fn step(store: &Store, billing: &Consumer, orders: &Records) -> Outcome {
-    // Written as it comes, so that a kill finds half of it in the files. Left at its default, it is kept in memory.
+    // Written as it comes, so that a kill finds half of it in the files. By default, it would be kept in memory.
     let mut step = store.transaction_builder("billing").buffer_bytes(200).begin()?;
     // First: whatever fails after it takes the consumer back to these orders.
     step.commit_offsets(billing)?;
@@ -101,7 +101,7 @@ fn step(store: &Store, billing: &Consumer, orders: &Records) -> Outcome {
     Ok(())
 }
 
-/// Kills a child after so many steps; without a number it is to come to its end.
+/// Kills a child after that many steps; without a number, the child runs to its end.
 fn run_child(dir: &Path, steps: Option<usize>) -> Outcome {
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = command.arg("--child").arg(dir).stdout(Stdio::piped()).spawn()?;

@@ -1,8 +1,8 @@
-//! A second process: follows a store that another process writes, and works on its records as a group.
+//! A second process that follows a store that another process writes, and works on its records as a group.
 //!
-//! `cargo run --release --example follow` starts itself again as the owner, which sends twenty orders, and follows it until that
-//! one ends. `-- DIR TOPIC [GROUP]` follows a topic of the store at DIR, whoever has it open: it shows records as they are written,
-//! goes on when the owner ends and another begins, and ends with Ctrl-C. With GROUP it commits, and begins where it has ended.
+//! `cargo run --release --example follow` starts itself again as the owner, which sends twenty orders, and follows the owner until it
+//! ends. `-- DIR TOPIC [GROUP]` follows a topic of the store at DIR, whoever has it open: it shows records as they are written,
+//! continues when the owner ends and another begins, and ends with Ctrl-C. With GROUP it commits, and begins where it last ended.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ fn own(dir: &Path) -> Outcome {
         producer.send(Record::new().key("alice").value(&format!("order {number}")))?;
         thread::sleep(Duration::from_millis(20));
     }
-    // What the other process has committed meanwhile is the store's by now.
+    // What the other process has committed meanwhile has been taken over by the store.
     println!(
         "owner: billing is at {:?}",
         store.committed("billing").values().map(|at| at.offset).sum::<i64>()
@@ -59,7 +59,7 @@ fn demonstrate() -> Outcome {
     let store = Store::open(dir.path())?;
     store.create_topic("orders", TopicConfig::new().partitions(2))?;
     store.close()?;
-    // Between two owners, too, a store can be looked at.
+    // A store can also be read between two owners.
     let shop = StoreReader::attach(dir.path())?;
     let mut billing = consumer(&shop, "orders", Some("billing".to_owned()))?;
     let mut owner = start_owner(dir.path())?;
@@ -113,7 +113,7 @@ fn show(records: &Records) {
     }
 }
 
-/// Of a consumer without a group nothing is committed.
+/// Commits, unless the consumer has no group: then nothing is committed.
 fn commit(consumer: &mut Consumer) -> Outcome {
     match consumer.commit() {
         Err(annals::Error::InvalidConfig { .. }) => Ok(()),

@@ -1,7 +1,7 @@
 //! A work queue: workers that fail, retries with back-off, a job that kills its worker's process, dead letters, a restart.
 //!
 //! Three hundred jobs. One in ten fails at its first attempt and is tried again later; job 13 can never be done; the process "dies"
-//! in the middle, with jobs out, and the next life goes on. In the end every job was done, but one, which is a dead letter.
+//! in the middle, with jobs handed out, and the next life continues. In the end, every job is done except one, which is a dead letter.
 //!
 //! `cargo run --release --example job_queue` uses a temporary directory; `-- DIR` puts the store in DIR.
 
@@ -35,7 +35,7 @@ fn main() -> Outcome {
     store.schedule().deliver_after(Record::to("jobs").value("job later"), Duration::from_millis(100))?;
     run(&store, &done, JOBS / 2)?;
     println!("Half time: {} jobs done.", count(&done)?);
-    drop(store); // a killed process would leave the same
+    drop(store); // a killed process would leave the same state
 
     let store = open(&dir)?;
     run(&store, &done, usize::MAX)?;
@@ -50,7 +50,7 @@ fn main() -> Outcome {
     let done = done.into_inner()?;
     let again = done.values().filter(|times| **times > 1).count();
     println!("{} jobs done, {again} of them more than once.", done.len());
-    // All but job 13, and the one that came later.
+    // All except job 13, and the one that came later.
     if done.len() == JOBS && again == 0 { Ok(()) } else { Err("a job was lost, or done twice".into()) }
 }
 
@@ -60,7 +60,7 @@ fn open(dir: &Path) -> Outcome<Store> {
     Ok(store)
 }
 
-/// Four workers, until nothing is left or so many jobs are done.
+/// Runs four workers until nothing is left or that many jobs are done.
 fn run(store: &Store, done: &Done, most: usize) -> Outcome {
     let backoff = RetryPolicy::exponential(Duration::from_millis(5), Duration::from_secs(1)).jitter(50, 7);
     let builder = store.queue_builder("jobs", "workers").retry_policy(backoff);
@@ -80,7 +80,7 @@ fn work(mut worker: Worker, done: &Done, most: usize) -> Outcome {
         }
         for job in jobs {
             if count(done)? >= most {
-                return Ok(()); // what is out and not answered goes to somebody else
+                return Ok(()); // what is handed out and not answered goes to another worker
             }
             match perform(&job, done)? {
                 Ok(()) => job.ack()?,

@@ -1,5 +1,5 @@
 //! Order by key: eight workers, fifty accounts, and the steps of each account one after the other, some of them slow, some tried again. Each step's
-//! result and its acknowledgement take effect in one transaction, so that the results hold each step once and in order.
+//! result and its acknowledgement take effect in one transaction, so that the results contain each step once and in order.
 //!
 //! `cargo run --release --example ordered_jobs` uses a temporary directory; `-- DIR` puts the store in DIR.
 
@@ -74,7 +74,7 @@ fn work(store: &Store, number: usize, mut worker: Worker) -> Outcome {
 
 fn perform(store: &Store, name: &str, step: Message) -> Outcome {
     if step.offset % 17 == 0 && step.delivery_count() == 1 {
-        // It fails, and what comes after it for this account waits.
+        // The step fails, and what comes after it for this account waits.
         return Ok(step.release(Duration::from_millis(5))?);
     }
     if step.offset % 11 == 0 {

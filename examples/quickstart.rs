@@ -1,5 +1,5 @@
-//! The main job on real input: a week of earthquakes goes into a keyed topic, a group of two threads reads it back, a
-//! time is looked up, and after a restart the group continues where it committed.
+//! The main use on real input: a week of earthquakes goes into a keyed topic, a group of two threads reads it back, a
+//! time is looked up, and after a restart the group continues from what it committed.
 //!
 //! `cargo run --release --example quickstart` uses a temporary directory; `-- DIR` puts the store in DIR and leaves it
 //! there.
@@ -122,7 +122,7 @@ fn send(store: &Store, events: &[Event]) -> Outcome {
     Ok(())
 }
 
-/// How many records of which partition each member read.
+/// How many records each member read from which partition.
 type Counts = BTreeMap<String, BTreeMap<u32, usize>>;
 
 fn consume_with_two_members(store: &Store) -> Outcome<Counts> {
@@ -150,7 +150,7 @@ fn consume_with_two_members(store: &Store) -> Outcome<Counts> {
                         drop(counts);
                         member.commit()?;
                     }
-                    // Stays a member until both are done: leaving would hand its partitions to the other.
+                    // It stays a member until both are done: leaving would give its partitions to the other.
                     Ok(())
                 })
             })

@@ -1,8 +1,8 @@
 //! Repairs a store that is not open anywhere: what cannot be read is copied into a directory and taken out, what can be read
 //! stays at its offsets. Prints one line for each place.
 //!
-//! `cargo run --release --example repair -- DIR COPIES`; without them it makes a store, damages it, and repairs that. Look
-//! first, with the example `verify`.
+//! `cargo run --release --example repair -- DIR COPIES`; without arguments it makes a store, damages it, and repairs that. Check
+//! the store first with the example `verify`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

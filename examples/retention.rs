@@ -1,8 +1,8 @@
-//! Everything that makes a log shorter: limits of size, time and number of records, queues that lose what all groups have
+//! Everything that makes a log shorter: limits on size, time and number of records, queues that drop what all groups have
 //! read, queues that may not grow beyond a size, and deleting on demand.
 //!
 //! A week of earthquakes goes into one topic for each rule. The clock shows the time of the event that is being sent, so
-//! that a week passes in no time. What went is printed from the reports, what is left from `Store::stats`.
+//! that a week passes in no time. What was removed is printed from the reports, what is left from `Store::stats`.
 //!
 //! `cargo run --release --example retention` uses a temporary directory; `-- DIR` puts the store in DIR.
 
@@ -14,7 +14,7 @@ use annals::io::ManualClock;
 use annals::{Error, Record, Store, TopicConfig, WhenFull, report::RetentionReport};
 
 const EVENTS: &str = include_str!("data/earthquakes.tsv");
-/// Topics of which the maintenance takes what is too much.
+/// Topics from which maintenance removes what is above the limit.
 const LIMITED: [&str; 3] = ["by-size", "by-time", "by-records"];
 const QUEUE: &str = "queue";
 const RECENT: &str = "recent";
@@ -58,7 +58,7 @@ fn parse(line: &'static str) -> Outcome<Event> {
     Ok(Event { network, happened: happened.parse()?, json })
 }
 
-/// Room is made by whole segments: small ones let the limits be seen.
+/// Room is made by removing whole segments: with small ones the limits show.
 fn create_topics(store: &Store) -> Outcome {
     let config = || TopicConfig::new().segment_bytes(32 << 10);
     store.ensure_topic("by-size", config().retention_bytes(96 << 10))?;
@@ -75,7 +75,7 @@ fn send(store: &Store, topic: &str, event: &Event) -> annals::Result<()> {
     store.producer().send(record).map(drop)
 }
 
-/// Size, time and number of records, all in one look at every partition.
+/// Size, time and number of records, all in one round over every partition.
 fn limits(store: &Store, clock: &ManualClock, events: &[Event]) -> Outcome {
     for event in events {
         clock.set(event.happened);
@@ -101,7 +101,7 @@ fn show_report(report: &RetentionReport) {
     );
 }
 
-/// A queue for two groups: what both have committed goes; when it is full, sending fails until they have.
+/// A queue for two groups: what both have committed is removed; when it is full, sending fails until they have committed.
 fn queue(store: &Store, events: &[Event]) -> Outcome {
     let mut groups = Vec::new();
     for name in ["mapping", "alerts"] {
@@ -153,7 +153,7 @@ fn drop_oldest(store: &Store, events: &[Event]) -> Outcome {
     Ok(())
 }
 
-/// What lies below an offset, at once, in the middle of a segment.
+/// Deletes what lies below an offset, at once, in the middle of a segment.
 fn delete_on_demand(store: &Store) -> Outcome {
     let partition = store.topic("by-size")?.partition(0)?;
     let middle = partition.start() + (partition.end() - partition.start()) / 2;

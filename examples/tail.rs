@@ -1,8 +1,8 @@
-//! Follows a topic from its end, like `tail -f`: sleeps while there is nothing, wakes with each record.
+//! Follows a topic from its end, like `tail -f`: it sleeps while there is nothing, and wakes with each record.
 //!
-//! A store has one owner process, so a reader that follows a topic runs beside the writer, as another thread.
+//! A store has one owner process, so here the reader that follows a topic runs alongside the writer, as another thread.
 //! `cargo run --release --example tail` follows a thread that sends twenty lines. `-- DIR TOPIC` shows the last records of
-//! a topic in the store at DIR and then follows what you type: each line is sent, the end of the input ends the program.
+//! a topic in the store at DIR and then follows what you type: each line is sent, and the end of the input ends the program.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use annals::{Consumer, Record, Records, Store, Topic, TopicConfig, TopicPartition};
 
-/// How many records per partition are shown before those to come.
+/// How many existing records per partition are shown before new ones.
 const LAST: i64 = 10;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -32,7 +32,7 @@ fn main() -> Outcome {
     };
     let store = Store::open(dir)?;
     let topic = store.ensure_topic(&name, TopicConfig::new())?;
-    // Stands at the end before anything is sent, so nothing is missed.
+    // The consumer is at the end before anything is sent, so nothing is missed.
     let tail = at_the_end(&store, &topic)?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn at_the_end(store: &Store, topic: &Topic) -> Outcome<Consumer> {
     let partitions = topic.partitions();
     tail.assign(partitions.iter().map(|partition| partition.topic_partition().clone()))?;
     for partition in &partitions {
-        // Offsets may have gaps, so this is at most so many records.
+        // Offsets may have gaps, so this is at most that many records.
         let from = (partition.end() - LAST).max(partition.start());
         tail.seek(TopicPartition::clone(partition.topic_partition()), from)?;
     }
@@ -77,7 +77,7 @@ fn at_the_end(store: &Store, topic: &Topic) -> Outcome<Consumer> {
 
 fn follow(mut tail: Consumer, over: &AtomicBool) -> Outcome {
     loop {
-        // Asked before the poll: what was sent before the sender stopped is found by it.
+        // Checked before the poll, so that the poll finds everything that was sent before the sender stopped.
         let is_over = over.load(Ordering::Acquire);
         let records = tail.poll(Duration::from_millis(100))?;
         print(&records);

@@ -1,16 +1,16 @@
-//! Hands topics of a store over to a broker of Apache Kafka, with their offsets.
+//! Hands topics of a store over to an Apache Kafka broker, with their offsets.
 //!
 //! `cargo run --release --example to_kafka -- STORE LOGS TOPIC…`, where `LOGS` is the broker's log directory:
 //!
-//! 1. Create the topics in Kafka, with as many partitions as here and the settings they are to have.
-//! 2. Stop the broker (with several replicas: all brokers) in order.
-//! 3. Run this for the log directory of each broker. Whatever records the topics had there go.
+//! 1. Create the topics in Kafka, with as many partitions as here and the settings they should have.
+//! 2. Shut the broker down cleanly (with several replicas: all brokers).
+//! 3. Run this for the log directory of each broker. Whatever records the topics had there are removed.
 //! 4. Start the brokers. They rebuild indexes, leader epochs and producer state from the records.
-//! 5. Give the groups their offsets, of which this prints a list, `group,topic,partition,offset`:
+//! 5. Give the groups their offsets, which this prints as a list, `group,topic,partition,offset`:
 //!    `kafka-consumer-groups --bootstrap-server … --group readers --reset-offsets --from-file LIST --execute`,
-//!    with one `--group` for each; for a single group the list is to have no first column.
+//!    with one `--group` for each; for a single group, the list must not have the first column.
 //!
-//! Without arguments it makes a small store and the directory of a topic as a broker has it, and shows that.
+//! Without arguments it makes a small store and the directory of a topic as a broker has it, and shows the handover with them.
 
 #![expect(clippy::disallowed_methods, reason = "the broker's directory is not a store")]
 
@@ -51,7 +51,7 @@ fn main() -> Outcome {
 
 /// Puts the records of these topics into the log directory of a broker that is stopped. Returns what their groups committed.
 pub fn hand_over(store: &Path, logs: &Path, topics: &[String]) -> Outcome<String> {
-    // Opening puts right what a crash left; closing writes everything. Nobody else has the store meanwhile.
+    // Opening repairs what a crash left; closing writes everything. Nobody else has the store meanwhile.
     let open = Store::open(store)?;
     let mut places = Vec::new();
     for topic in topics {
@@ -78,7 +78,7 @@ pub fn hand_over(store: &Path, logs: &Path, topics: &[String]) -> Outcome<String
             );
         }
     }
-    // Only a broker that believes that it crashed looks at what it finds.
+    // Only a broker that believes that it crashed examines what it finds.
     remove_if_there(&logs.join(".kafka_cleanshutdown"))?;
     rewrite_checkpoints(logs, &places)?;
     for place in &places {
@@ -109,7 +109,7 @@ fn remove_if_there(file: &Path) -> Outcome {
     Ok(())
 }
 
-/// Only `.log` files go over, and only `partition.metadata` stays: Kafka makes everything else from the records.
+/// Only `.log` files are copied, and only `partition.metadata` stays: Kafka makes everything else from the records.
 fn replace(from: &Path, to: &Path, start: i64) -> Outcome {
     for entry in fs::read_dir(to)? {
         let entry = entry?;
@@ -127,7 +127,7 @@ fn replace(from: &Path, to: &Path, start: i64) -> Outcome {
             fs::File::open(to.join(&name))?.sync_all()?;
         }
     }
-    // Compaction took the first segment whole. A broker begins where its first file does.
+    // Compaction removed the whole first segment. A broker begins where its first file does.
     if bases.iter().all(|base| *base > start) {
         fs::File::create(to.join(format!("{start:020}.log")))?.sync_all()?;
     }
@@ -135,8 +135,8 @@ fn replace(from: &Path, to: &Path, start: i64) -> Outcome {
     Ok(())
 }
 
-/// Takes these partitions out of the broker's checkpoints, but for where their records begin, and that all of them are in all
-/// replicas. A checkpoint is a version, a count, then `topic partition offset` a line.
+/// Takes these partitions out of the broker's checkpoints, except for where their records begin and that all of them are in all
+/// replicas. A checkpoint is a version, a count, then one line `topic partition offset` for each partition.
 fn rewrite_checkpoints(logs: &Path, places: &[Place<'_>]) -> Outcome {
     for kind in ["recovery-point-offset", "cleaner-offset", "log-start-offset", "replication-offset"] {
         let path = logs.join(format!("{kind}-checkpoint"));

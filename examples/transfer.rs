@@ -1,5 +1,5 @@
-//! Money between two accounts, each in a topic of its own. A transfer is one transaction: it takes out of one account and puts
-//! into the other, or does neither. The accounts are killed in the middle of it, five times, and not a cent is missing.
+//! Money moves between two accounts, each in a topic of its own. A transfer is one transaction: it takes money out of one account and
+//! puts it into the other, or does neither. The program is killed in the middle of it, five times, and not a cent is missing.
 //!
 //! The program starts itself again as a child that transfers without a pause and says which transfers are committed. It kills
 //! the child somewhere, opens the store and counts.
@@ -16,7 +16,7 @@ use annals::{Durability, Partition, Record, Store, TopicConfig};
 
 const ACCOUNTS: [&str; 2] = ["account-alice", "account-bob"];
 const DEPOSIT: i64 = 1_000;
-/// The child is killed some time after it has said this many.
+/// The child is killed some time after it has reported this many transfers.
 const KILLS: [usize; 5] = [1, 30, 7, 90, 15];
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -39,7 +39,7 @@ fn main() -> Outcome {
             "Killed after {said} transfers or one more: {done} are there. Alice has {}, Bob has {}.",
             after.balances[0], after.balances[1]
         );
-        // A transfer whose decision was written may have found nobody to say so.
+        // A transfer may be decided without a report: the child was killed in between.
         if after.sum() != before.sum() || !(said..=said + 1).contains(&done) {
             return Err(format!("{} cents, {done} of {said} transfers", after.sum()).into());
         }
@@ -49,7 +49,7 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// What the accounts hold, and how many transfers led there.
+/// What the accounts hold, and after how many transfers.
 struct Books {
     balances: [i64; 2],
     transfers: usize,
@@ -74,7 +74,7 @@ fn open_accounts(dir: &Path) -> Outcome<Books> {
     look(dir)
 }
 
-/// What a transaction left undecided is aborted when the store is opened, before anybody reads.
+/// A transaction that was left undecided is aborted when the store is opened, before anybody reads.
 fn look(dir: &Path) -> Outcome<Books> {
     let store = Store::open(dir)?;
     let mut books = Books { balances: [0; 2], transfers: 0 };
@@ -108,7 +108,7 @@ fn run_and_kill(dir: &Path, transfers: usize) -> Outcome<usize> {
     }
     child.kill()?;
     child.wait()?;
-    // What it said before it died.
+    // What the child reported before it died.
     for line in lines {
         said += usize::from(line? == "committed");
     }
@@ -124,7 +124,7 @@ fn transfer_for_ever(dir: &Path) -> Outcome {
         let (taken, put) = ((-cents).to_string(), cents.to_string());
         // Nobody else writes to the accounts. Where others do, `expect_end` makes a transfer depend on the balance it has seen.
         let builder = store.transaction_builder("bank");
-        // Every third one is written as it comes, so that a kill finds half of it in the files.
+        // Every third transfer is written as it comes, so that a kill finds half of it in the files.
         let builder = if number % 3 == 0 { builder.buffer_bytes(0) } else { builder };
         let mut transfer = builder.begin()?;
         transfer.send(Record::to(from).key("transfer").value(&taken))?;

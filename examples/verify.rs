@@ -1,5 +1,5 @@
-//! Checks a store that is not open anywhere: every batch, every checksum, every record, and what the state files say of
-//! them. Prints one line for each place that is not as it was written, and changes nothing.
+//! Checks a store that is not open anywhere: every batch, every checksum, every record, and what the state files say about
+//! them. It prints one line for each place that is not as it was written, and changes nothing.
 //!
 //! `cargo run --release --example verify -- DIR`; without DIR it makes a store, damages it, and shows what is found.
 
