@@ -21,6 +21,9 @@ use super::{Malformed, check_topic_name};
 const FILE: LineFile =
     LineFile { first: "annals.topics ", version: 1, what: "topic file version", is_none: "not a topic file" };
 
+/// More partitions of a topic than any process could keep open.
+pub(crate) const MOST_PARTITIONS: u32 = 100_000;
+
 /// All topics of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Catalog {
@@ -77,7 +80,11 @@ impl Catalog {
                 // Names become paths: one with a slash would lead out of the store.
                 let name = words.next().filter(|name| check_topic_name(name).is_ok())?.to_owned();
                 let id = u128::from_str_radix(words.next()?, 16).ok()?;
-                let partitions = words.next()?.parse().ok().filter(|partitions| *partitions > 0)?;
+                let partitions = words
+                    .next()?
+                    .parse()
+                    .ok()
+                    .filter(|partitions| (1..=MOST_PARTITIONS).contains(partitions))?;
                 self.topics.insert(name, CatalogTopic { id, partitions, config: BTreeMap::new() });
             }
             "config" => {
@@ -157,6 +164,13 @@ mod tests {
     #[test]
     fn a_topic_without_partitions_is_refused() {
         assert!(Catalog::decode(&file_with("topic orders 7 0")).is_err());
+    }
+
+    #[test]
+    fn a_topic_of_more_partitions_than_any_may_have_is_refused() {
+        assert!(Catalog::decode(&file_with("topic orders 7 100000")).is_ok());
+        assert!(Catalog::decode(&file_with("topic orders 7 100001")).is_err());
+        assert!(Catalog::decode(&file_with("topic orders 7 4294967295")).is_err());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) use batch_builder::{BatchBuilder, NewRecord, ProducerStamp, Seal, Sea
 pub(crate) use batch_header::{BatchHeader, sequence_after};
 pub(crate) use batch_rewrite::{BatchRewriter, Outcome, RecordFate, RewriteRules};
 pub(crate) use batch_terms::BatchTerms;
-pub(crate) use catalog::{Catalog, CatalogTopic};
+pub(crate) use catalog::{Catalog, CatalogTopic, MOST_PARTITIONS};
 pub use codec::Codec;
 pub(crate) use compression::{Compression, Compressor, Decompressor};
 pub(crate) use end_marker::{ControlRecord, EndMarker, Ending};

@@ -58,7 +58,9 @@ impl<'a> BackupBuilder<'a> {
         self
     }
 
-    /// Leaves topics out, for example those that cannot be read. To whoever opens the copy they never existed.
+    /// Leaves topics out, for example those that cannot be read. To whoever opens the copy they never existed. Leaving out an internal topic
+    /// leaves out what it decides: without `__consumer_offsets` groups begin again, and without `__transaction_state` transactions that are
+    /// committed and not yet ended in every partition count as aborted there.
     pub fn leave_out<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         self.options.left_out.extend(topics.into_iter().map(Into::into));
         self

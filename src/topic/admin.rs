@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, collision_key};
+use crate::format::{Catalog, CatalogTopic, Identity, MOST_PARTITIONS, check_topic_name, collision_key};
 use crate::io::{caught, random_id};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::config::TopicConfig;
@@ -16,9 +16,6 @@ use crate::topic::topics::Topics;
 
 /// So many parts of the index files of other topics go one after the other, where a disk is full.
 const PARTS: usize = 4;
-
-/// More partitions than any process could keep open.
-pub(super) const MOST_PARTITIONS: u32 = 100_000;
 
 impl Topics {
     pub(crate) fn create(&self, name: &str, config: &TopicConfig) -> Result<Topic> {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::{Catalog, CatalogTopic, Identity, check_topic_name, parse_partition_dir_name};
+use crate::format::{
+    Catalog, CatalogTopic, Identity, MOST_PARTITIONS, check_topic_name, parse_partition_dir_name,
+};
 use crate::io::{Directory, EntryKind, random_id};
 use crate::log::{Copies, Damage, Log, Repair, RepairReport};
-use crate::topic::admin::MOST_PARTITIONS;
 use crate::topic::catalog_file::{CATALOG_FILE, CatalogFile};
 use crate::topic::internal::InternalTopic;
 use crate::topic::settings::Settings;
