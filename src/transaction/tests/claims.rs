@@ -90,7 +90,7 @@ fn a_transaction_that_is_over_changed_what_is_remembered_for_the_one_that_came_a
     poll(&mut consumer);
     let mut second = world.offsets(&IsOver::default());
     second.set(consumer.pending().unwrap()).unwrap();
-    is_refused(first.set(consumer.pending().unwrap()), "is over");
+    is_refused(first.set(consumer.pending().unwrap()), "has ended");
     drop(first);
     second.set(consumer.pending().unwrap()).unwrap();
 }
