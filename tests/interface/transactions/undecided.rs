@@ -93,7 +93,7 @@ fn step(store: &Store, consumer: &mut Consumer, (invoices, durability): (u32, Du
 fn check_refused<T: std::fmt::Debug>(outcome: Result<T>) {
     assert!(matches!(outcome, Err(Error::OffsetUndecided { .. })), "{outcome:?}");
     let says = outcome.unwrap_err().to_string();
-    assert!(says.contains("reopening the store"), "{says}");
+    assert!(says.contains("until the store is reopened"), "{says}");
 }
 
 #[test]
