@@ -81,8 +81,10 @@ fn makes_backups_until_it_is_killed() {
             let name = format!("copy-{life}-{number}");
             let builder = store.backup_builder();
             let builder = if number % 2 == 0 { builder } else { builder.independent() };
-            builder.run(dir.join(&name)).unwrap();
-            tell(format!("done {name} {} {}\n", ends[0], ends[1]));
+            match builder.run(dir.join(&name)) {
+                Ok(_) => tell(format!("done {name} {} {}\n", ends[0], ends[1])),
+                Err(error) => tell(format!("failed {name}: {error:?}\n")),
+            }
         }
     });
 }
@@ -104,12 +106,15 @@ fn backups_of_a_process_that_is_killed_are_whole_or_are_none() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
         lines.find(|line| line == "started").expect("the child starts");
         // Every second one has made one at least, however slow the machine is.
-        let first = if life % 2 == 1 { lines.find(|line| line.starts_with("done ")) } else { None };
+        let says = |line: &String| line.starts_with("done ") || line.starts_with("failed ");
+        let first = if life % 2 == 1 { lines.find(says) } else { None };
         std::thread::sleep(Duration::from_micros(random.below(60_000)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let rest = lines.filter(|line| line.starts_with("done "));
-        let done: Vec<_> = first.into_iter().chain(rest).collect();
+        let said: Vec<_> = first.into_iter().chain(lines).collect();
+        let failed: Vec<_> = said.iter().filter(|line| line.starts_with("failed ")).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        let done: Vec<_> = said.into_iter().filter(|line| line.starts_with("done ")).collect();
         told += done.len();
         whole += check(dir.path(), &done) - done.len();
     }

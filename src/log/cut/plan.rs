@@ -107,8 +107,12 @@ impl HeldLog {
             known.insert(segment.base, *segment);
         }
         let tail = tail(&self.table, &known, open, point.end);
-        let is_whole =
-            |segment: &SegmentSummary| segment.next_offset <= point.end && segment.next_offset > point.start;
+        // Sealed since as it was closed, it would be brought over twice.
+        let is_tail =
+            |segment: &SegmentSummary| matches!(tail, Tail::Closed(closed) if closed.base == segment.base);
+        let is_whole = |segment: &SegmentSummary| {
+            segment.next_offset <= point.end && segment.next_offset > point.start && !is_tail(segment)
+        };
         Ok(Some(Plan {
             table: self.table.clone(),
             start: point.start,

@@ -70,6 +70,26 @@ fn segments_that_come_and_go_between_hold_and_copy_are_in_the_copy() {
 }
 
 #[test]
+fn a_closed_segment_that_was_sealed_after_the_cut_was_copied_twice_and_there_was_no_backup() {
+    let mut place = Place::new();
+    append(&place.log, 0..5, Durability::Os);
+    place.log.close().unwrap();
+    let directory = Place::directory_on(&place.disk, "/log");
+    place.log = open(&directory, ReadMode::Positional, 500).0;
+    let held = place.log.hold_for_copy().unwrap();
+    let cut = Log::cut_through(&[&held]);
+    // As the first append of a life does that finds it full.
+    place.log.roll().unwrap();
+    append(&place.log, 5..8, Durability::Os);
+    let plan = held.plan(cut.points[0]).unwrap().unwrap();
+    let copy = place.copy(&held, &plan);
+    assert_eq!((copy.start(), copy.end()), (0, 5));
+    assert_eq!(read_all(&copy, 0), expected(0..5));
+    append(&copy, 5..6, Durability::Os);
+    assert_eq!(read_all(&copy, 0), expected(0..6));
+}
+
+#[test]
 fn a_cut_is_made_again_when_records_below_it_could_not_be_written() {
     let place = Place::new();
     append(&place.log, 0..5, Durability::Os);

@@ -123,6 +123,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("backup", &["load::"])],
     },
     Bug {
+        name: "closed-segment-that-was-sealed-is-copied-twice",
+        file: "src/log/cut/plan.rs",
+        good: " && !is_tail(segment)",
+        bad: " && (true || !is_tail(segment))",
+        caught_by: &[tests("lib", &["log::tests::cut::"])],
+    },
+    Bug {
         name: "cut-does-not-see-that-a-write-failed",
         file: "src/log/cut/plan.rs",
         good: "if log.accumulator.lock().failures() != point.failures || log.end() < point.end {",
