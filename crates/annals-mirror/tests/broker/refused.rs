@@ -6,7 +6,9 @@ use std::time::Duration;
 use annals::{Durability, Record, Store, TopicConfig};
 use futures_executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -50,15 +52,17 @@ fn what_would_lose_records_or_double_them_is_refused() {
     let (here, there) = (broker.dir.path().join("here"), broker.dir.path().join("there"));
     let (ours, others) = ((here.as_path(), servers.as_str()), (there.as_path(), servers.as_str()));
 
-    // A topic that is made in the cluster keeps what is older than Kafka's seven days.
+    // A topic that is made in the cluster keeps what is older than the seven days that Kafka has by itself: its retention is its own.
     let old = Record::new().value("old").timestamp(1_000_000_000_000);
     append(&here, "old", std::slice::from_ref(&old));
     assert!(good("out", ours, &["--topic", "old"]).contains("records=1 "));
-    let (retention, bytes) = kept(&servers, "old");
-    assert_eq!((&*retention, &*bytes), ("-1", "-1"));
+    for key in ["retention.ms", "retention.bytes"] {
+        assert_eq!(setting(&servers, "old", key), ("-1".to_owned(), true), "{key}");
+    }
 
     // One that is there may keep less only where that is allowed.
-    create(&servers, "short", &[("message.timestamp.before.max.ms", "9223372036854775807")]);
+    let week = ("retention.ms", "604800000");
+    create(&servers, "short", &[("message.timestamp.before.max.ms", "9223372036854775807"), week]);
     append(&here, "short", &[Record::new().value("v")]);
     let said = refused("out", ours, "short");
     assert!(said.contains("short: retention.ms is 604800000 on the target and -1 on the source"), "{said}");
@@ -93,12 +97,12 @@ fn what_would_lose_records_or_double_them_is_refused() {
     assert!(good("in", others, &["--topic", "old"]).contains("records=2 "));
 }
 
-fn kept(servers: &str, name: &str) -> (String, String) {
+/// What holds of a topic, and whether it is its own.
+fn setting(servers: &str, name: &str, key: &str) -> (String, bool) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
-    let topic = rdkafka::admin::ResourceSpecifier::Topic(name);
-    let described = block_on(admin.describe_configs(&[topic], &AdminOptions::new())).unwrap();
-    let described = described.into_iter().next().unwrap().unwrap();
-    let value = |key: &str| described.get(key).unwrap().value.clone().unwrap();
-    (value("retention.ms"), value("retention.bytes"))
+    let asked = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(name)], &AdminOptions::new()));
+    let described = asked.unwrap().into_iter().next().unwrap().unwrap();
+    let entry = described.get(key).unwrap();
+    (entry.value.clone().unwrap(), entry.source == ConfigSource::DynamicTopic)
 }
