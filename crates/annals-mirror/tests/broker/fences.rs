@@ -11,6 +11,15 @@ use annals_mirror::{Error, Mirror, Settings};
 use crate::broker::{Broker, mirror};
 use crate::content::assert_equal;
 
+/// Ends the writer, also where the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn the_second_mirror_of_a_topic_fences_the_first_in_the_middle_of_its_steps() {
     let Some(broker) = Broker::start() else { return };
@@ -19,6 +28,7 @@ fn the_second_mirror_of_a_topic_fences_the_first_in_the_middle_of_its_steps() {
     let settings = || Settings::new(&broker.servers()).topic("orders").step_records(500);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         let _writer = scope.spawn(|| {
             let producer = store.producer();
             let value = vec![b'v'; 100];
@@ -51,7 +61,7 @@ fn the_second_mirror_of_a_topic_fences_the_first_in_the_middle_of_its_steps() {
             assert!(matches!(outcomes.0, Err(Error::Fenced { .. })), "round {round}: {outcomes:?}");
             assert!(outcomes.1.is_ok(), "round {round}: {outcomes:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
     });
     Mirror::out(settings().once(), &store).unwrap().run(&AtomicBool::new(false)).unwrap();
     assert_equal(&store, &broker.servers(), "orders", 2);
