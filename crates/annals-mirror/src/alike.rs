@@ -12,6 +12,14 @@ pub(crate) const COMPARED: &[&str] = &[
     "message.timestamp.after.max.ms",
     "max.message.bytes",
 ];
+/// What decides which records stay. A cluster has defaults of its own for it, so a topic that is made there gets what holds here.
+pub(crate) const KEPT: &[&str] = &[
+    "retention.ms",
+    "retention.bytes",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
+];
 const NO_LIMIT: &str = "9223372036854775807";
 /// Kafka's least.
 const SEGMENT_LEAST_BYTES: u64 = 1 << 20;
@@ -20,7 +28,7 @@ const SEGMENT_LEAST_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Description {
     pub(crate) partitions: u32,
-    /// What holds of what is compared.
+    /// What holds of [`COMPARED`] and [`KEPT`].
     pub(crate) values: BTreeMap<String, String>,
     /// What was set for this topic.
     pub(crate) given: BTreeMap<String, String>,
@@ -29,7 +37,11 @@ pub(crate) struct Description {
 impl Description {
     pub(crate) fn of_ours(partitions: u32, config: &TopicConfig) -> Self {
         let value = |key: &&str| ((*key).to_owned(), config.get(key).to_owned());
-        Self { partitions, values: COMPARED.iter().map(value).collect(), given: config.values().clone() }
+        Self {
+            partitions,
+            values: COMPARED.iter().chain(KEPT).map(value).collect(),
+            given: config.values().clone(),
+        }
     }
 
     fn value(&self, key: &str) -> &str {
@@ -38,6 +50,11 @@ impl Description {
 
     fn number(&self, key: &str) -> i128 {
         self.value(key).parse().unwrap_or(0)
+    }
+
+    /// A setting that may be -1, which is no limit.
+    fn limit(&self, key: &str) -> i128 {
+        self.value(key).parse().ok().filter(|limit| *limit >= 0).unwrap_or(i128::MAX)
     }
 
     /// The settings of a topic in the cluster that is to take the records of this one.
@@ -49,6 +66,7 @@ impl Description {
         {
             *bytes = SEGMENT_LEAST_BYTES.to_string();
         }
+        settings.extend(KEPT.iter().map(|key| ((*key).to_owned(), self.value(key).to_owned())));
         self.for_target(settings)
     }
 
@@ -107,6 +125,27 @@ pub(crate) fn differences(topic: &str, source: &Description, target: &Descriptio
     found
 }
 
+/// What the target deletes although the source still has it, one sentence each.
+pub(crate) fn shorter(topic: &str, source: &Description, target: &Description) -> Vec<String> {
+    if !policies(target.value("cleanup.policy")).contains(&"delete") {
+        return Vec::new();
+    }
+    let is_shorter = |key: &&&str| target.limit(key) < source.limit(key);
+    let tell = |key: &&str| {
+        let (is, must) = (target.value(key), source.value(key));
+        format!(
+            "{topic}: {key} is {is} on the target and {must} on the source, so the target deletes records that the source keeps, old ones at once; set it to {must} there, or allow a shorter retention"
+        )
+    };
+    ["retention.ms", "retention.bytes"].iter().filter(is_shorter).map(tell).collect()
+}
+
+/// With which name of the cluster a new topic's would collide: Kafka takes a dot and an underscore for one.
+pub(crate) fn collision<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = |one: &str| one.replace('.', "_");
+    others.into_iter().find(|other| *other != name && alike(other) == alike(name))
+}
+
 /// In what the cluster's topic that keeps maps is not as it has to be: one that is there may be another's work.
 pub(crate) fn differences_of_map(name: &str, there: &Description) -> Vec<String> {
     let policy = there.value("cleanup.policy");
@@ -140,6 +179,48 @@ mod tests {
         assert_eq!(found.len(), 6, "{found:#?}");
         assert_eq!(found[0], "orders: the number of partitions is 2 on the target and must be 3");
         assert!(found[5].contains("max.message.bytes is 1048588") && found[5].contains("at least 4194304"));
+    }
+
+    #[test]
+    fn a_target_that_keeps_less_is_told() {
+        let kept = |settings: &[(&str, &str)]| {
+            ours(settings.iter().fold(TopicConfig::new(), |config, (key, value)| config.set(*key, *value)))
+        };
+        let all = kept(&[]);
+        let week = kept(&[("retention.ms", "604800000")]);
+        let (small, both) = (
+            kept(&[("retention.bytes", "1000000")]),
+            kept(&[("retention.ms", "1000"), ("retention.bytes", "1000")]),
+        );
+        let count = |source, target| shorter("orders", source, target).len();
+        assert_eq!(
+            [count(&all, &all), count(&all, &week), count(&week, &all), count(&week, &week)],
+            [0, 1, 0, 0]
+        );
+        assert_eq!(
+            [count(&all, &small), count(&small, &week), count(&all, &both), count(&week, &both)],
+            [1, 1, 2, 2]
+        );
+        let told = shorter("orders", &all, &week);
+        assert!(told[0].contains("retention.ms is 604800000 on the target and -1 on the source"), "{told:?}");
+        let compacted = kept(&[("cleanup.policy", "compact"), ("retention.ms", "1000")]);
+        assert_eq!(count(&all, &compacted), 0, "nothing goes by age there");
+    }
+
+    #[test]
+    fn what_is_made_in_a_cluster_keeps_as_long_whatever_the_defaults_there_are() {
+        let made = ours(TopicConfig::new()).for_cluster();
+        assert_eq!([&*made["retention.ms"], &made["retention.bytes"]], ["-1", "-1"]);
+        assert_eq!(made["delete.retention.ms"], "86400000");
+        let made = ours(TopicConfig::new().set("retention.ms", "1000")).for_cluster();
+        assert_eq!(made["retention.ms"], "1000");
+    }
+
+    #[test]
+    fn names_that_a_cluster_takes_for_one_collide() {
+        assert_eq!(collision("a.b2", ["a_b", "a_b2", "x"]), Some("a_b2"));
+        assert_eq!(collision("a_b.c", ["a.b_c"]), Some("a.b_c"));
+        assert_eq!(collision("a.b", ["a.b", "ab", "a.b.c"]), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use crate::alike::{COMPARED, Description};
+use crate::alike::{COMPARED, Description, KEPT};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
@@ -66,6 +66,13 @@ impl Cluster {
         self.admin.inner().fetch_cluster_id(PATIENCE).ok_or_else(unknown)
     }
 
+    /// The names of all topics that are there.
+    pub(crate) fn names(&self) -> Result<BTreeSet<String>> {
+        let metadata = self.admin.inner().fetch_metadata(None, PATIENCE);
+        let metadata = metadata.map_err(Error::cluster("list of topics"))?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
     /// Those of the topics that are there.
     pub(crate) fn describe(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Description>> {
         // Of all topics: asked for by name, one that is missing might be created.
@@ -93,7 +100,7 @@ impl Cluster {
             };
             for entry in described.entries {
                 let Some(value) = entry.value else { continue };
-                if COMPARED.contains(&entry.name.as_str()) {
+                if COMPARED.iter().chain(KEPT).any(|key| *key == entry.name) {
                     description.values.insert(entry.name.clone(), value.clone());
                 }
                 if entry.source == ConfigSource::DynamicTopic {

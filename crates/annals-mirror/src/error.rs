@@ -71,7 +71,7 @@ pub enum Error {
     /// The source holds records of a transaction that has no end in the log yet, and that a power cut may take back; nobody has written the end
     /// within the patience.
     #[error(
-        "{partition}: what is at offsets {position} to {end} is of a transaction whose end is not written; a process that opens the store to write does that"
+        "{partition}: what is at offsets {position} to {end} is of a transaction whose end is not written; open the store to write once, by its program or with `annals retention`, and mirror again"
     )]
     Uncertain {
         /// The partition of the source.
@@ -79,6 +79,31 @@ pub enum Error {
         /// The mirror's position.
         position: Offset,
         /// The offset that it had to reach.
+        end: Offset,
+    },
+    /// The process that had the store open has ended before it synced these records, so a power cut may still take them back; and nobody has the
+    /// store open to sync them. What comes before them is mirrored.
+    #[error(
+        "{partition}: what is at offsets {position} to {end} is not mirrored: it is not synced, and no process has the store open that would; open the store to write once, by its program or with `annals retention`, and mirror again"
+    )]
+    NotSynced {
+        /// The partition of the source.
+        partition: TopicPartition,
+        /// The mirror's position, which is where the synced records end.
+        position: Offset,
+        /// Where the records end.
+        end: Offset,
+    },
+    /// The store's partition has records that its mirror has not brought. Mirrored into it, the cluster's would lie between others, or come twice.
+    #[error(
+        "{partition}: the store has records at offsets {offset} to {end} that this mirror has not brought from the cluster; only the mirror may write to such a topic: delete the topic in the store to mirror it from the start, or mirror into another store"
+    )]
+    Foreign {
+        /// The partition of the store.
+        partition: TopicPartition,
+        /// The offset of the first such record.
+        offset: Offset,
+        /// Where the partition's records end.
         end: Offset,
     },
     /// A record cannot be carried over as it is.
@@ -110,12 +135,23 @@ impl Error {
         move |source| Self::Cluster { doing, source }
     }
 
-    /// Of a producer of that topic.
-    pub(crate) fn of_producer(topic: &str, doing: &str) -> impl FnOnce(KafkaError) -> Self {
+    /// Of a producer of that topic. `fatal` is what has ended the producer, if anything has: once it is fenced, its records come back as purged
+    /// or with "fatal error", whatever call meets them.
+    pub(crate) fn of_producer(
+        topic: &str,
+        doing: &str,
+        fatal: Option<Code>,
+    ) -> impl FnOnce(KafkaError) -> Self {
         move |source| {
-            let fenced = [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch];
-            if source.rdkafka_error_code().is_some_and(|code| fenced.contains(&code)) {
+            let is_fence = |code: &Code| FENCES.contains(code);
+            if source.rdkafka_error_code().is_some_and(|code| is_fence(&code)) {
                 return Self::Fenced { topic: topic.to_owned(), source };
+            }
+            if let Some(fence) = fatal.filter(is_fence) {
+                return Self::Fenced {
+                    topic: topic.to_owned(),
+                    source: KafkaError::MessageProduction(fence),
+                };
             }
             Self::Cluster { doing: format!("{topic}: {doing}"), source }
         }
@@ -151,6 +187,9 @@ impl Error {
     }
 }
 
+/// Another producer has the transactional id by now, or the transaction has exceeded its timeout.
+pub(crate) const FENCES: &[Code] = &[Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch];
+
 /// What the next session would meet again.
 const LASTING: &[Code] = &[
     Code::TopicAuthorizationFailed,
@@ -167,4 +206,25 @@ const LASTING: &[Code] = &[
     Code::UnsupportedFeature,
     Code::NotImplemented,
     Code::InvalidArgument,
+    Code::InvalidTopic,
+    Code::InvalidConfig,
+    Code::PolicyViolation,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_that_reaches_the_mirror_as_a_purged_record_is_a_fence() {
+        for came in [Code::PurgeQueue, Code::Fatal] {
+            let error =
+                |fatal| Error::of_producer("orders", "sending", fatal)(KafkaError::MessageProduction(came));
+            assert!(error(None).is_retriable());
+            assert!(error(Some(Code::OutOfOrderSequenceNumber)).is_retriable());
+            for fence in FENCES {
+                assert!(matches!(error(Some(*fence)), Error::Fenced { .. }), "{fence}");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod fetched;
 mod lag;
+mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -117,12 +118,15 @@ impl Inbound {
         let maps = load_maps(&self.store, (&self.prefix(), name, topic.id()), &|| context.is_stopped())?;
         let consumer = self.cluster.consumer("annals-mirror")?;
         let (mut from, mut ends) = (Vec::new(), Vec::new());
-        for place in &places {
+        for (place, partition) in places.iter().zip(topic.partitions()) {
+            others::check_own(&partition, maps.get(place))?;
             let Ends { start, end } = cluster::ends(&consumer, place, PATIENCE)?;
             let position = maps.get(place).and_then(OffsetMap::position);
             let partition = place.clone();
             if let Some(position) = position.filter(|position| *position > end) {
-                let reason = format!("and the cluster's records end at {end}");
+                let reason = format!(
+                    "and the cluster's records end at {end}: it has lost records, or the topic was made again there; to mirror it from the start, delete the topic in the store"
+                );
                 return Err(Error::Diverged { partition, position, reason });
             }
             if let Some(position) = position.filter(|position| *position < start && !settings.skips_deleted) {

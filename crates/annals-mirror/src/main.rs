@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annals::{Durability, Store, StoreReader};
 use annals_mirror::{Error, Figures, Mirror, Settings, Source};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The exit status of a process that a signal has stopped before it did anything.
+const STOPPED: u8 = 130;
+/// For how long the cluster may be silent at the start before that is told.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Topics of an annals store to a Kafka cluster, and from one, exactly once.
 #[derive(Debug, Parser)]
@@ -51,6 +57,9 @@ struct Options {
     /// Go on behind what was deleted before it was mirrored.
     #[arg(long)]
     skip_deleted: bool,
+    /// A target that deletes records sooner than the source is no error.
+    #[arg(long)]
+    shorter_retention: bool,
     /// Replicas of topics that are created in the cluster.
     #[arg(long)]
     replication: Option<u16>,
@@ -103,6 +112,9 @@ impl Options {
         if self.skip_deleted {
             settings = settings.skip_deleted();
         }
+        if self.shorter_retention {
+            settings = settings.shorter_retention();
+        }
         if let Some(replicas) = self.replication {
             settings = settings.replication(replicas);
         }
@@ -116,7 +128,7 @@ impl Options {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments.way) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let mut text = error.to_string();
             let mut source = error.source();
@@ -132,7 +144,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(way: &Way) -> annals_mirror::Result<()> {
+fn run(way: &Way) -> annals_mirror::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
@@ -142,14 +154,57 @@ fn run(way: &Way) -> annals_mirror::Result<()> {
     match way {
         Way::Out(options) => {
             let source = open(&options.store)?;
-            let mirror = Mirror::out(options.settings(), source)?;
-            follow(&mirror, &stop, options.quiet)
+            let settings = options.settings();
+            let Some(mirror) = begin(options, &stop, || Mirror::out(settings, source))? else {
+                return Ok(STOPPED.into());
+            };
+            follow(&mirror, &stop, options.quiet)?;
         }
         Way::In(options) => {
             let store = Store::open(&options.store)?;
-            let mirror = Mirror::into_store(options.settings(), &store)?;
+            let (settings, into) = (options.settings(), store.clone());
+            let Some(mirror) = begin(options, &stop, move || Mirror::into_store(settings, &into))? else {
+                store.close()?;
+                return Ok(STOPPED.into());
+            };
             let outcome = follow(&mirror, &stop, options.quiet);
-            outcome.and(store.close().map_err(Error::from))
+            outcome.and(store.close().map_err(Error::from))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the mirror on a thread of its own, because a cluster that does not answer holds it up for a minute at a time; nothing where it is to stop
+/// before that.
+fn begin(
+    options: &Options,
+    stop: &AtomicBool,
+    make: impl FnOnce() -> annals_mirror::Result<Mirror> + Send + 'static,
+) -> annals_mirror::Result<Option<Mirror>> {
+    let (made, outcome) = mpsc::channel();
+    std::thread::spawn(move || drop(made.send(make())));
+    let (began, mut next) = (Instant::now(), SILENCE);
+    loop {
+        match outcome.recv_timeout(Duration::from_millis(100)) {
+            Ok(outcome) => return outcome.map(Some),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Settings("the mirror's beginning panicked".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if stop.load(Ordering::Relaxed) {
+            eprintln!("annals-mirror: stopped before {} answered; nothing was mirrored", options.servers);
+            return Ok(None);
+        }
+        if began.elapsed() >= next {
+            next = began.elapsed() + SILENCE * 5;
+            if !options.quiet {
+                let seconds = began.elapsed().as_secs();
+                eprintln!(
+                    "annals-mirror: {} has not answered for {seconds} s, still trying",
+                    options.servers
+                );
+            }
         }
     }
 }
@@ -167,8 +222,12 @@ fn open(path: &Path) -> annals::Result<Source> {
 
 /// Runs it and says each second how far it is.
 fn follow(mirror: &Mirror, stop: &AtomicBool, is_quiet: bool) -> annals_mirror::Result<()> {
-    let mut told = Figures::default();
+    let (mut told, mut is_told) = (Figures::default(), is_quiet);
     let tell_new = move || {
+        if stop.load(Ordering::Relaxed) && !is_told {
+            is_told = true;
+            eprintln!("annals-mirror: stopping after this step; a second signal ends it at once");
+        }
         let now = mirror.figures();
         if !is_quiet && now != told {
             tell(&now);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use annals::{Store, Topic, TopicPartition};
 
-use crate::alike::{Description, differences, differences_of_map};
+use crate::alike::{Description, collision, differences, differences_of_map, shorter};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::figures::{Board, Figures};
@@ -77,7 +77,7 @@ impl Mirror {
     fn begin_out(settings: Settings, source: Source) -> Result<Self> {
         check(&settings)?;
         let cluster = Cluster::connect(&settings)?;
-        let (mut topics, mut found) = (BTreeMap::new(), Vec::new());
+        let (mut topics, mut found, mut missing) = (BTreeMap::new(), Vec::new(), Vec::new());
         let map = Outbound::name(&source);
         let there = cluster.describe(&with(&settings.topics, &map))?;
         found.extend(there.get(&map).into_iter().flat_map(|there| differences_of_map(&map, there)));
@@ -85,11 +85,20 @@ impl Mirror {
             let topic = source.topic(name)?;
             let ours = Description::of_ours(topic.partitions, &topic.config);
             match there.get(name) {
-                Some(theirs) => found.extend(differences(name, &ours, theirs)),
-                None if settings.creates => {}
+                Some(theirs) => found.extend(unlike(&settings, name, (&ours, theirs))),
+                None if settings.creates => missing.push(name),
                 None => found.push(format!("{name}: the cluster has no such topic")),
             }
             topics.insert(name.clone(), (topic, ours));
+        }
+        let names = if missing.is_empty() { BTreeSet::new() } else { cluster.names()? };
+        for name in missing {
+            let others = names.iter().chain(&settings.topics).map(String::as_str);
+            found.extend(collision(name, others).map(|other| {
+                format!(
+                    "{name}: the cluster cannot have it beside {other}, because Kafka takes a dot and an underscore in a name for the same; mirror one of them from a topic of another name"
+                )
+            }));
         }
         if !found.is_empty() {
             return Err(Error::Differences(found));
@@ -115,13 +124,14 @@ impl Mirror {
         let cluster = Cluster::connect(&settings)?;
         let theirs = cluster.describe(&settings.topics)?;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
+        found.extend(Inbound::circles(&cluster, store, &theirs)?);
         for name in &settings.topics {
             let Some(theirs) = theirs.get(name) else {
                 found.push(format!("{name}: the cluster has no such topic"));
                 continue;
             };
             match store.topic(name) {
-                Ok(ours) => found.extend(differences(name, theirs, &of_topic(&ours))),
+                Ok(ours) => found.extend(unlike(&settings, name, (theirs, &of_topic(&ours)))),
                 Err(annals::Error::UnknownTopic { .. }) if settings.creates => missing.push((name, theirs)),
                 Err(error @ annals::Error::UnknownTopic { .. }) => found.push(format!("{name}: {error}")),
                 Err(error) => return Err(error.into()),
@@ -223,6 +233,15 @@ impl Drop for Panics<'_> {
 
 fn of_topic(topic: &Topic) -> Description {
     Description::of_ours(topic.partition_count(), &topic.config())
+}
+
+/// In what the target of a topic does not fit the source, as far as that is not allowed.
+fn unlike(settings: &Settings, name: &str, (source, target): (&Description, &Description)) -> Vec<String> {
+    let mut found = differences(name, source, target);
+    if !settings.keeps_less {
+        found.extend(shorter(name, source, target));
+    }
+    found
 }
 
 /// Creates a topic of the store that was missing; in what it does not fit, where another was faster.

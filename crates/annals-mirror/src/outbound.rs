@@ -3,13 +3,14 @@
 mod beginning;
 mod deliveries;
 mod standstill;
+mod unsynced;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use annals::{Consumer, Offset, RecordRef, Records, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -71,7 +72,7 @@ impl Outbound {
 
     /// The group whose offsets say how far the cluster has it, and the topic that has the way of the offsets.
     pub(crate) fn name(source: &Source) -> String {
-        format!("annals-mirror-{:032x}", source.id())
+        name_of(source.id())
     }
 
     pub(crate) fn session(&self, name: &str, context: &Context<'_>) -> Result<()> {
@@ -95,7 +96,7 @@ impl Outbound {
                 session.translate_groups(&mut groups, context)?;
             }
             if is_done {
-                return Ok(());
+                return self.check_synced(name);
             }
         }
         Ok(())
@@ -174,7 +175,7 @@ impl Session<'_> {
 
     fn begin_transaction(&self) -> Result<()> {
         self.producer.context().take_runs();
-        self.producer.begin_transaction().map_err(Error::of_producer(self.name, "begin of a transaction"))
+        self.producer.begin_transaction().map_err(self.failed("begin of a transaction"))
     }
 
     fn send(&self, record: &RecordRef<'_>, step: &mut Step) -> Result<()> {
@@ -208,6 +209,11 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// What a call of the producer, or a record, has failed with.
+    fn failed(&self, doing: &str) -> impl FnOnce(KafkaError) -> Error {
+        Error::of_producer(self.name, doing, deliveries::fatal(&self.producer))
+    }
+
     /// Hands a record to the client, which waits while its queue is full.
     fn produce(&self, message: BaseRecord<'_, [u8], [u8], usize>, doing: &str) -> Result<()> {
         let mut message = message;
@@ -218,7 +224,7 @@ impl Session<'_> {
                 Err((error, back)) => {
                     let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                     if !is_full || Instant::now() > deadline {
-                        return Err(Error::of_producer(self.name, doing)(error));
+                        return Err(self.failed(doing)(error));
                     }
                     message = back;
                     self.producer.poll(Duration::from_millis(50));
@@ -230,7 +236,7 @@ impl Session<'_> {
 
     /// All that was handed to the client is in the cluster.
     fn flush(&self) -> Result<()> {
-        self.producer.flush(PATIENCE).map_err(Error::of_producer(self.name, "sending records"))?;
+        self.producer.flush(PATIENCE).map_err(self.failed("sending records"))?;
         self.check_delivered()
     }
 
@@ -239,7 +245,7 @@ impl Session<'_> {
             None => Ok(()),
             Some(failure) => {
                 let doing = record_named(failure.partition, failure.offset);
-                Err(Error::of_producer(self.name, &doing)(failure.error))
+                Err(self.failed(&doing)(failure.error))
             }
         }
     }
@@ -259,10 +265,8 @@ impl Session<'_> {
         let group = self.group.group_metadata().ok_or_else(unknown)?;
         self.producer
             .send_offsets_to_transaction(&offsets, &group, PATIENCE)
-            .map_err(Error::of_producer(self.name, "offsets of a transaction"))?;
-        self.producer
-            .commit_transaction(PATIENCE)
-            .map_err(Error::of_producer(self.name, "commit of a transaction"))?;
+            .map_err(self.failed("offsets of a transaction"))?;
+        self.producer.commit_transaction(PATIENCE).map_err(self.failed("commit of a transaction"))?;
         for (place, changes) in changes {
             self.maps.entry(place).or_default().apply(&changes);
         }
@@ -364,6 +368,11 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The group, and the topic of the map, of the store with that id.
+pub(crate) fn name_of(id: u128) -> String {
+    format!("annals-mirror-{id:032x}")
 }
 
 fn record_named(partition: i32, offset: Offset) -> String {

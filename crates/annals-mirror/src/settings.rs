@@ -27,6 +27,7 @@ pub struct Settings {
     pub(crate) is_once: bool,
     pub(crate) creates: bool,
     pub(crate) skips_deleted: bool,
+    pub(crate) keeps_less: bool,
     pub(crate) replication: i32,
     pub(crate) durability: Durability,
     pub(crate) step_records: usize,
@@ -44,6 +45,7 @@ impl Settings {
             is_once: false,
             creates: true,
             skips_deleted: false,
+            keeps_less: false,
             replication: -1,
             durability: Durability::Disk,
             step_records: 20_000,
@@ -86,6 +88,12 @@ impl Settings {
     /// Continues after what was deleted before it was mirrored. Otherwise that is an error.
     pub fn skip_deleted(mut self) -> Self {
         self.skips_deleted = true;
+        self
+    }
+
+    /// Allows a target that deletes records sooner than the source, by `retention.ms` or `retention.bytes`. Otherwise that is an error.
+    pub fn shorter_retention(mut self) -> Self {
+        self.keeps_less = true;
         self
     }
 

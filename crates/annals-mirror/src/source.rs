@@ -1,9 +1,12 @@
 //! The store that is mirrored out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use annals::{CommittedOffset, ConsumerBuilder, Offset, Store, StoreReader, TopicConfig, TopicPartition};
 use futures_executor::block_on;
+
+use crate::inbound::MAP;
+use crate::offset_map::{Noted, parse_key};
 
 /// A store, open in this process or only read by it.
 ///
@@ -60,6 +63,14 @@ impl Source {
         }
     }
 
+    /// Whether a process has the store open that syncs what is written.
+    pub(crate) fn is_owned(&self) -> bool {
+        match self {
+            Self::Store(_) => true,
+            Self::Reader(reader) => reader.owner().is_some(),
+        }
+    }
+
     pub(crate) fn topic(&self, name: &str) -> annals::Result<SourceTopic> {
         Ok(match self {
             Self::Store(store) => {
@@ -94,6 +105,30 @@ impl Source {
                 reader.topic(name)?.partitions().into_iter().map(bounds).collect()
             }
         })
+    }
+
+    /// Partitions of a topic that have records from that cluster, which a mirror in has noted.
+    pub(crate) fn brought(&self, cluster_id: &str, name: &str) -> annals::Result<BTreeSet<u32>> {
+        let reader = match self {
+            Self::Store(store) => store.topic(MAP).and_then(|map| map.partition(0)?.read(..)),
+            Self::Reader(reader) => reader.topic(MAP).and_then(|map| map.partition(0)?.read(..)),
+        };
+        let reader = match reader {
+            Err(annals::Error::UnknownTopic { .. }) => return Ok(BTreeSet::new()),
+            other => other?,
+        };
+        let id = self.topic(name)?.id;
+        let prefix = format!("{cluster_id}/");
+        let mut brought: BTreeMap<u32, Noted> = BTreeMap::new();
+        for record in reader {
+            let record = record?;
+            let key = record.key.as_deref().unwrap_or_default();
+            if let Some((partition, source)) = parse_key(&prefix, name, key) {
+                brought.entry(partition).or_default().replay(source, record.value.as_deref(), id);
+            }
+        }
+        brought.retain(|_, noted| noted.map.position().is_some());
+        Ok(brought.into_keys().collect())
     }
 
     /// Makes durable what this process has sent; what another has sent becomes so by itself. A record that was lost from

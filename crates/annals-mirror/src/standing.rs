@@ -67,7 +67,7 @@ impl Known<'_> {
             return Err(self.diverged(
                 position,
                 format!(
-                    "for which the cluster's records went up to {brought}, and they end at {end} now: they were lost there, or the topic was made again"
+                    "for which the cluster's records went up to {brought}, and they end at {end} now: they were lost there, or the topic was made again while a mirror ran; to mirror it from the start, stop the mirror, delete the topic in the cluster once more, and start again"
                 ),
             ));
         }

@@ -14,7 +14,7 @@ use crate::cluster::{self, PATIENCE};
 use crate::error::{Error, Result};
 use crate::mirror::{Context, places};
 use crate::offset_map::{self, Noted};
-use crate::outbound::deliveries::Deliveries;
+use crate::outbound::deliveries::{self, Deliveries};
 use crate::outbound::{Outbound, Session};
 use crate::settings::Settings;
 use crate::source::SourceTopic;
@@ -76,8 +76,13 @@ impl Outbound {
         ]);
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(Error::cluster("producer"))?;
-        producer.init_transactions(PATIENCE).map_err(Error::of_producer(name, "fencing older mirrors"))?;
-        Ok(producer)
+        match producer.init_transactions(PATIENCE) {
+            Ok(()) => Ok(producer),
+            Err(error) => {
+                let fatal = deliveries::fatal(&producer);
+                Err(Error::of_producer(name, "fencing older mirrors", fatal)(error))
+            }
+        }
     }
 
     /// Where each partition goes on.
@@ -92,15 +97,27 @@ impl Outbound {
         let name = places.first().map_or("", |one| one.topic());
         let mut noted = self.load((name, topic.id), (&all, context))?;
         let mut standings = Vec::new();
+        // Asked for only where it matters: it reads what a mirror in has noted.
+        let mut brought = None;
         for (place, source) in places.iter().zip(self.source.bounds(name)?) {
             let noted = noted.remove(place).unwrap_or_default();
+            let target = cluster::ends(&all, place, PATIENCE)?;
+            let is_first = !committed.contains_key(place) && noted.map.position().is_none();
+            if is_first && target.start < target.end {
+                if brought.is_none() {
+                    brought = Some(self.source.brought(&self.cluster.id()?, name)?);
+                }
+                if brought.as_ref().is_some_and(|brought| brought.contains(&place.partition())) {
+                    return Err(circle(name));
+                }
+            }
             let known = Known {
                 place,
                 topic_id: topic.id,
                 commit: committed.get(place),
                 noted: &noted,
                 source,
-                target: cluster::ends(&all, place, PATIENCE)?,
+                target,
             };
             let standing = known.standing(context.settings.skips_deleted)?;
             standings.push((noted, standing));
@@ -154,6 +171,13 @@ impl Outbound {
         }
         Ok(())
     }
+}
+
+/// The records are there already.
+fn circle(name: &str) -> Error {
+    Error::Differences(vec![format!(
+        "{name}: the store has it from this cluster, so its records would go back and be in the cluster twice; delete the topic in the cluster first if the store's is to replace it"
+    )])
 }
 
 fn timed_out(doing: &str) -> Error {

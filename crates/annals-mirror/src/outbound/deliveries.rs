@@ -7,7 +7,7 @@ use annals::Offset;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
 use crate::offset_map::Runs;
 
@@ -71,6 +71,11 @@ impl Deliveries {
     }
 }
 
+/// What has ended the producer for good, if anything has.
+pub(super) fn fatal(producer: &BaseProducer<Deliveries>) -> Option<RDKafkaErrorCode> {
+    producer.client().fatal_error().map(|(code, _)| code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +89,7 @@ mod tests {
         deliveries.note(0, 6, Ok(-1001));
         let failure = deliveries.take_failure().unwrap();
         assert_eq!((failure.partition, failure.offset), (0, 6));
-        let error = crate::Error::of_producer("orders", "sending")(failure.error);
+        let error = crate::Error::of_producer("orders", "sending", None)(failure.error);
         assert!(error.is_retriable(), "the next session sends it again");
         let runs = deliveries.take_runs();
         let map = crate::OffsetMap::default();

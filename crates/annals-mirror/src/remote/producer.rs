@@ -17,6 +17,7 @@ use super::failure::{failed, goes_on};
 use super::number;
 use super::standing::Standing;
 use crate::cluster::PATIENCE;
+use crate::error::FENCES;
 
 /// A producer of a [`Remote`](crate::Remote).
 ///
@@ -72,6 +73,16 @@ impl std::fmt::Debug for RemoteProducer {
     }
 }
 
+/// What the outcome of a record says, if anything, of a producer that has ended with `fatal`.
+fn told(error: KafkaError, fatal: Option<Code>) -> Option<KafkaError> {
+    if let Some(fence) = fatal.filter(|code| FENCES.contains(code)) {
+        // The records that were on their way come back as purged.
+        return Some(KafkaError::MessageProduction(fence));
+    }
+    // Purged without that: aborted with its transaction.
+    (error.rdkafka_error_code() != Some(Code::PurgeQueue)).then_some(error)
+}
+
 fn invalid(text: &str) -> Error {
     Error::new(ErrorKind::Invalid, text)
 }
@@ -92,12 +103,9 @@ impl RemoteProducer {
     /// What became of records that were sent before.
     fn check(&self) -> Result<()> {
         let first = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match first {
-            None => Ok(()),
-            // Aborted with its transaction.
-            Some((error, _)) if error.rdkafka_error_code() == Some(Code::PurgeQueue) => Ok(()),
-            Some((error, topic)) => Err(failed(&format!("a record for {topic}"))(error)),
-        }
+        let Some((error, topic)) = first else { return Ok(()) };
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        told(error, fatal).map_or(Ok(()), |error| Err(failed(&format!("a record for {topic}"))(error)))
     }
 
     fn check_open(&self) -> Result<()> {
@@ -244,5 +252,22 @@ impl Produce for RemoteProducer {
         self.look_for_fences(aborted)?;
         self.end(Standing::go_back);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_told_by_whichever_record_comes_back_first() {
+        let kind = |came, fatal| {
+            let error = told(KafkaError::MessageProduction(came), fatal)?;
+            Some(failed("a record")(error).kind())
+        };
+        assert_eq!(kind(Code::PurgeQueue, None), None);
+        assert_eq!(kind(Code::PurgeQueue, Some(Code::Fenced)), Some(ErrorKind::Fenced));
+        assert_eq!(kind(Code::Fatal, Some(Code::ProducerFenced)), Some(ErrorKind::Fenced));
+        assert_eq!(kind(Code::Fatal, Some(Code::Unknown)), Some(ErrorKind::Other));
     }
 }

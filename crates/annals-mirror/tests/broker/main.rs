@@ -13,9 +13,11 @@
 
 mod broker;
 mod content;
+mod fences;
 mod incoming;
 mod kills;
 mod once;
 mod overtaken;
 mod random;
+mod refused;
 mod standing;

@@ -57,6 +57,8 @@ fn what_is_deleted_or_made_again_meanwhile() {
 
 /// The directory of the store that a child leaves without the ends of its transactions.
 const LEFT: &str = "ANNALS_MIRROR_LEFT";
+/// The directory of the store that a child leaves with records that are not synced.
+const UNSYNCED: &str = "ANNALS_MIRROR_UNSYNCED";
 
 /// No test: a process that ends when its transaction is decided, and before its ends are in the log.
 #[test]
@@ -88,4 +90,41 @@ fn a_store_that_nobody_finishes_is_told_when_the_patience_is_over() {
     assert!(!output.status.success() && said.contains("whose end is not written"), "{said}");
     Store::open(&dir).unwrap().close().unwrap();
     assert!(run(mirror("out", &dir, &servers, &words)).contains("records=3 "));
+}
+
+/// No test: a process that is killed with records that are not synced.
+#[test]
+fn child_that_leaves_records_without_a_sync() {
+    let Ok(dir) = std::env::var(UNSYNCED) else { return };
+    let store = Store::builder(dir).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("orders", TopicConfig::new()).unwrap();
+    let append =
+        |durability| topic.partition(0).unwrap().append(&[Record::new().value("v")], durability).unwrap();
+    append(Durability::Disk);
+    append(Durability::Os);
+    std::process::abort();
+}
+
+#[test]
+fn what_nobody_syncs_is_told_by_a_run_that_ends() {
+    let Some(broker) = Broker::start() else { return };
+    let (dir, servers) = (broker.dir.path().join("left"), broker.servers());
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "overtaken::child_that_leaves_records_without_a_sync"]).env(UNSYNCED, &dir);
+    assert!(!child.output().unwrap().status.success());
+    let words = ["--topic", "orders", "--once", "--patience", "30"];
+    let output = mirror("out", &dir, &servers, &words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("records=1 "),
+        "what is synced is mirrored: {said}"
+    );
+    assert!(
+        !output.status.success() && said.contains("orders-0: what is at offsets 1 to 2 is not mirrored"),
+        "{said}"
+    );
+    let store = Store::open(&dir).unwrap();
+    store.close().unwrap();
+    assert!(run(mirror("out", &dir, &servers, &words)).contains("records=1 "));
+    assert!(run(mirror("out", &dir, &servers, &words)).contains("records=0 "));
 }
