@@ -2,6 +2,7 @@
 
 mod consumer;
 mod failure;
+mod limits;
 mod producer;
 mod standing;
 
@@ -18,10 +19,14 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 pub use consumer::RemoteConsumer;
 use failure::{failed, refused};
+use limits::{Limits, Silence};
 pub use producer::RemoteProducer;
 
 use crate::alike::Description;
 use crate::cluster::PATIENCE;
+
+/// The largest record that goes to a broker, which takes requests of 104857600 bytes by default.
+const LARGEST_BYTES: &str = "100000000";
 
 /// A Kafka cluster, through librdkafka.
 ///
@@ -39,13 +44,14 @@ use crate::cluster::PATIENCE;
 pub struct Remote {
     settings: BTreeMap<String, String>,
     replication: i32,
+    silence: Silence,
 }
 
 impl Remote {
     /// Names the cluster by `servers`, which is a client's `bootstrap.servers`. It connects to nothing yet.
     pub fn new(servers: &str) -> Self {
         let settings = BTreeMap::from([("bootstrap.servers".to_owned(), servers.to_owned())]);
-        Self { settings, replication: -1 }
+        Self { settings, replication: -1, silence: Silence::default() }
     }
 
     /// Sets a setting of librdkafka. Those that the promises of `annals-port` depend on cannot be changed.
@@ -75,10 +81,25 @@ impl Remote {
         config
     }
 
+    /// Of a producer: the topic decides what is too large for it.
+    fn producer_config(&self, own: &[(&str, &str)]) -> ClientConfig {
+        let mut config = self.config(own);
+        if !self.settings.contains_key("message.max.bytes") {
+            config.set("message.max.bytes", LARGEST_BYTES);
+        }
+        config
+    }
+
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        self.admin_config().create().map_err(failed("client of the cluster"))
+    }
+
+    fn limits(&self, producer: &ClientConfig) -> Limits {
+        Limits::new(self.admin_config(), producer, self.silence.clone())
+    }
+
+    fn admin_config(&self) -> ClientConfig {
         self.config(&[("allow.auto.create.topics", "false")])
-            .create()
-            .map_err(failed("client of the cluster"))
     }
 
     fn partitions(&self, topic: &str) -> Result<Partitions> {
@@ -105,6 +126,33 @@ fn is_kept(topic: &str) -> bool {
     topic.starts_with("__") || topic.strip_prefix("annals-mirror-").is_some_and(is_id)
 }
 
+/// Kafka knows no units: `7d` is 604800000, and `1MiB` 1048576. What is neither stays as it is, for the cluster to refuse.
+fn in_kafkas_units(config: TopicConfig) -> TopicConfig {
+    let given: Vec<_> = config.values().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    given.into_iter().fold(config, |config, (key, value)| {
+        let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let (number, unit) = value.split_at(digits);
+        let is_duration = key.ends_with(".ms");
+        let factor: u64 = match unit {
+            "ms" if is_duration => 1,
+            "s" if is_duration => 1_000,
+            "m" if is_duration => 60_000,
+            "h" if is_duration => 3_600_000,
+            "d" if is_duration => 86_400_000,
+            "B" if !is_duration => 1,
+            "KiB" if !is_duration => 1 << 10,
+            "MiB" if !is_duration => 1 << 20,
+            "GiB" if !is_duration => 1 << 30,
+            "TiB" if !is_duration => 1 << 40,
+            _ => return config,
+        };
+        match number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)) {
+            Some(plain) => config.set(&key, plain.to_string()),
+            None => config,
+        }
+    })
+}
+
 fn number(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
@@ -114,7 +162,14 @@ impl Backend for Remote {
     type Producer = RemoteProducer;
 
     fn create_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        if name.starts_with("__") {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{name}: the cluster keeps such topics for itself"),
+            ));
+        }
         let partitions = config.partition_count().unwrap_or(1);
+        let config = in_kafkas_units(config);
         let settings = Description::of_ours(partitions, &config).for_cluster();
         let mut topic = NewTopic::new(name, number(partitions), TopicReplication::Fixed(self.replication));
         // What was not said is the cluster's to choose.
@@ -155,24 +210,24 @@ impl Backend for Remote {
     }
 
     fn producer(&self) -> Result<RemoteProducer> {
-        RemoteProducer::new(
-            &self.config(&[("enable.idempotence", "true"), ("partitioner", "murmur2_random")]),
-        )
+        let config =
+            self.producer_config(&[("enable.idempotence", "true"), ("partitioner", "murmur2_random")]);
+        RemoteProducer::new(&config, self.limits(&config))
     }
 
     fn transactional_producer(&self, id: &str) -> Result<RemoteProducer> {
         if id.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "the transactional id is empty"));
         }
-        let config = self.config(&[("transactional.id", id), ("partitioner", "murmur2_random")]);
-        RemoteProducer::with_transactions(&config)
+        let config = self.producer_config(&[("transactional.id", id), ("partitioner", "murmur2_random")]);
+        RemoteProducer::with_transactions(&config, self.limits(&config))
     }
 
     fn consumer(&self, group: &str) -> Result<RemoteConsumer> {
         if group.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, "the group's name is empty"));
         }
-        RemoteConsumer::new(&self.config(&[
+        let config = self.config(&[
             ("group.id", group),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -180,7 +235,8 @@ impl Backend for Remote {
             ("auto.offset.reset", "earliest"),
             ("partition.assignment.strategy", "range"),
             ("allow.auto.create.topics", "false"),
-        ]))
+        ]);
+        RemoteConsumer::new(&config)
     }
 }
 

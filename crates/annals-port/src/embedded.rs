@@ -60,8 +60,17 @@ impl Backend for Embedded {
     type Producer = EmbeddedProducer;
 
     fn create_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
-        self.store.create_topic(name, config)?;
-        Ok(())
+        match self.store.create_topic(name, config) {
+            // Another name, which differs in `.` and `_` alone: to a cluster that is an invalid one.
+            Err(annals::Error::TopicExists { topic, existing }) if topic != existing => {
+                let error = annals::Error::TopicExists { topic, existing };
+                Err(Error::new(ErrorKind::Invalid, error.to_string()).with_source(error))
+            }
+            created => {
+                created?;
+                Ok(())
+            }
+        }
     }
 
     fn topics(&self) -> Result<Vec<String>> {
@@ -127,6 +136,12 @@ enum Kind {
 enum Open {
     None,
     Some(Box<Transaction>),
+    /// A call in it has failed: it can only be aborted, and a commit is answered with that failure.
+    Failed {
+        transaction: Box<Transaction>,
+        kind: ErrorKind,
+        why: String,
+    },
     /// Its commit was refused, so that it takes no effect; the program is to say that it knows.
     Refused,
     /// Nobody knows whether it takes effect before the store is opened again.
@@ -142,7 +157,7 @@ fn invalid(text: &str) -> Error {
 }
 
 fn failed() -> Error {
-    invalid("the transaction is to be aborted: its commit has failed")
+    invalid("the transaction is to be aborted: a call in it has failed")
 }
 
 impl EmbeddedProducer {
@@ -157,8 +172,25 @@ impl EmbeddedProducer {
         match self.open()? {
             Open::Some(transaction) => Ok(transaction),
             Open::None => Err(invalid("no transaction was begun")),
-            Open::Refused | Open::Undecided(_) => Err(failed()),
+            Open::Failed { .. } | Open::Refused | Open::Undecided(_) => Err(failed()),
         }
+    }
+
+    /// Kafka's rule: a transaction in which a record or the offsets have failed does not commit the rest.
+    fn fail(&mut self, error: annals::Error) -> Error {
+        let error = Error::from(error);
+        let kind = match error.kind() {
+            // Fenced, it cannot be committed anyway.
+            ErrorKind::Fenced => return error,
+            // The same commit would be answered with the same.
+            ErrorKind::Retriable => ErrorKind::Other,
+            kind => kind,
+        };
+        let Kind::Transactional { open, .. } = &mut self.kind else { return error };
+        if let Open::Some(transaction) = std::mem::replace(open, Open::None) {
+            *open = Open::Failed { transaction, kind, why: error.to_string() };
+        }
+        if kind == error.kind() { error } else { Error::new(kind, error.to_string()).with_source(error) }
     }
 }
 
@@ -167,10 +199,15 @@ impl Produce for EmbeddedProducer {
 
     fn send(&mut self, record: Record<'_>) -> Result<()> {
         match &self.kind {
-            Kind::Plain(producer) => _ = producer.send(record)?,
-            Kind::Transactional { .. } => self.transaction()?.send(record)?,
+            Kind::Plain(producer) => {
+                producer.send(record)?;
+                Ok(())
+            }
+            Kind::Transactional { .. } => {
+                let sent = self.transaction()?.send(record);
+                sent.map_err(|error| self.fail(error))
+            }
         }
-        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -188,7 +225,7 @@ impl Produce for EmbeddedProducer {
         match open {
             Open::None => {}
             Open::Some(_) => return Err(invalid("a transaction is open")),
-            Open::Refused | Open::Undecided(_) => return Err(failed()),
+            Open::Failed { .. } | Open::Refused | Open::Undecided(_) => return Err(failed()),
         }
         let store = &self.backend.store;
         let epochs = EPOCHS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,10 +238,14 @@ impl Produce for EmbeddedProducer {
     }
 
     fn send_offsets(&mut self, consumer: &mut EmbeddedConsumer) -> Result<()> {
-        Ok(self.transaction()?.commit_offsets(&consumer.consumer)?)
+        let added = self.transaction()?.commit_offsets(&consumer.consumer);
+        added.map_err(|error| self.fail(error))
     }
 
     fn commit_transaction(&mut self) -> Result<()> {
+        if let Open::Failed { kind, why, .. } = self.open()? {
+            return Err(Error::new(*kind, format!("the transaction is to be aborted: {why}")));
+        }
         self.transaction()?;
         let Open::Some(transaction) = std::mem::replace(self.open()?, Open::None) else { return Ok(()) };
         let Err(error) = transaction.commit() else { return Ok(()) };
@@ -220,7 +261,7 @@ impl Produce for EmbeddedProducer {
     fn abort_transaction(&mut self) -> Result<()> {
         match std::mem::replace(self.open()?, Open::None) {
             Open::None => Err(invalid("no transaction was begun")),
-            Open::Some(transaction) => match transaction.abort() {
+            Open::Some(transaction) | Open::Failed { transaction, .. } => match transaction.abort() {
                 // Which has made sure of it.
                 Err(
                     annals::Error::TransactionExpired { .. }

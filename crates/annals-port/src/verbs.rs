@@ -101,7 +101,7 @@ pub trait Produce {
     type Consumer: Consume;
 
     /// Sends a record. It is in the log when a later [`flush`](Self::flush) or commit returns; any later call may report that it failed.
-    /// With a transactional producer it belongs to the open transaction.
+    /// With a transactional producer it belongs to the open transaction, which can only be aborted when it fails.
     ///
     /// # Errors
     /// [`UnknownTopic`](crate::ErrorKind::UnknownTopic), [`Refused`](crate::ErrorKind::Refused),
@@ -132,7 +132,8 @@ pub trait Produce {
     ///
     /// # Errors
     /// [`Fenced`](crate::ErrorKind::Fenced): it does not take effect. [`Retriable`](crate::ErrorKind::Retriable): nobody knows yet; the same
-    /// call continues the commit, and reports that it took effect, or that it cannot. After other errors call
+    /// call continues the commit, and reports that it took effect, or that it cannot. The kind of the failure when a [`send`](Self::send) or
+    /// [`send_offsets`](Self::send_offsets) of this transaction has failed. After other errors than these two call
     /// [`abort_transaction`](Self::abort_transaction).
     fn commit_transaction(&mut self) -> Result<()>;
 

@@ -1,6 +1,6 @@
 //! A consumer of a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ use crate::cluster::{self, PATIENCE};
 /// ```
 pub struct RemoteConsumer {
     client: BaseConsumer<Standing>,
+    /// By the program, whatever the group's other members read.
+    is_assigned: bool,
 }
 
 impl ClientContext for Standing {}
@@ -85,7 +87,7 @@ impl std::fmt::Debug for RemoteConsumer {
 impl RemoteConsumer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self> {
         let client = config.create_with_context(Standing::default()).map_err(failed("consumer"))?;
-        Ok(Self { client })
+        Ok(Self { client, is_assigned: false })
     }
 
     pub(super) fn client(&self) -> &BaseConsumer<Standing> {
@@ -145,12 +147,24 @@ impl RemoteConsumer {
 impl Consume for RemoteConsumer {
     fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
         self.standing().clear();
-        self.client.subscribe(topics).map_err(failed("subscription"))
+        self.is_assigned = false;
+        if topics.is_empty() {
+            // Which the client would refuse.
+            self.client.unsubscribe();
+            return self.client.assign(&list(&[])).map_err(failed("subscription"));
+        }
+        let once: BTreeSet<_> = topics.iter().copied().collect();
+        let once: Vec<_> = once.into_iter().collect();
+        self.client.subscribe(&once).map_err(failed("subscription"))
     }
 
     fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.standing().clear();
-        self.client.assign(&list(partitions)).map_err(failed("assignment"))
+        let once: BTreeSet<_> = partitions.iter().cloned().collect();
+        let once: Vec<_> = once.into_iter().collect();
+        self.client.assign(&list(&once)).map_err(failed("assignment"))?;
+        self.is_assigned = true;
+        Ok(())
     }
 
     fn assignment(&self) -> Result<Vec<TopicPartition>> {
@@ -170,6 +184,11 @@ impl Consume for RemoteConsumer {
     }
 
     fn commit_offsets(&mut self, given: &[(TopicPartition, Offset)]) -> Result<()> {
+        if !self.is_assigned {
+            // A broker would take them, from under the member that reads there.
+            let places: Vec<_> = given.iter().map(|(place, _)| place.clone()).collect();
+            self.check(&places)?;
+        }
         self.commit_list(given.iter().cloned().collect())
     }
 
@@ -182,6 +201,12 @@ impl Consume for RemoteConsumer {
 
     fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
         self.check(std::slice::from_ref(partition))?;
+        if offset < 0 {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("seek in {partition}: {offset} is no offset"),
+            ));
+        }
         self.move_to(partition, offset)?;
         self.standing().set(partition, offset);
         Ok(())
@@ -189,7 +214,19 @@ impl Consume for RemoteConsumer {
 
     fn position(&mut self, partition: &TopicPartition) -> Result<Option<Offset>> {
         self.check(std::slice::from_ref(partition))?;
-        Ok(self.standing().position(partition))
+        if let Some(position) = self.standing().position(partition) {
+            return Ok(Some(position));
+        }
+        // It has not begun yet: where it will.
+        if let Some(committed) = self.committed(partition)? {
+            return Ok(Some(committed));
+        }
+        let (topic, place) = (partition.topic(), number(partition.partition()));
+        let (start, _) = self
+            .client
+            .fetch_watermarks(topic, place, PATIENCE)
+            .map_err(failed(&format!("position in {partition}")))?;
+        Ok(Some(start))
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use annals::Record;
+use annals::{NO_TIMESTAMP, Record};
 use annals_port::{Error, ErrorKind, Produce, Result};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -14,6 +14,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use super::consumer::{RemoteConsumer, offsets};
 use super::failure::{failed, goes_on};
+use super::limits::Limits;
 use super::number;
 use super::standing::Standing;
 use crate::cluster::PATIENCE;
@@ -35,16 +36,19 @@ pub struct RemoteProducer {
     transaction: Transaction,
     /// Of consumers whose offsets the transaction has.
     claims: Vec<Arc<Standing>>,
+    limits: Limits,
     /// How long a call may take.
     pub(super) patience: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Transaction {
     Never,
     None,
     Open,
-    /// It can only be aborted.
+    /// A call in it has failed: it can only be aborted, and a commit is answered with that failure.
+    Failed(ErrorKind, String),
+    /// Its commit has failed: it can only be aborted.
     Lost,
     /// The client has been told to commit it, and nobody knows what has become of that. It takes no other call until it has said so.
     Commits,
@@ -88,34 +92,100 @@ fn invalid(text: &str) -> Error {
 }
 
 impl RemoteProducer {
-    pub(super) fn new(config: &ClientConfig) -> Result<Self> {
+    pub(super) fn new(config: &ClientConfig, limits: Limits) -> Result<Self> {
         let producer = config.create_with_context(Outcomes::default()).map_err(failed("producer"))?;
-        Ok(Self { producer, transaction: Transaction::Never, claims: Vec::new(), patience: PATIENCE })
+        Ok(Self { producer, transaction: Transaction::Never, claims: Vec::new(), limits, patience: PATIENCE })
     }
 
-    pub(super) fn with_transactions(config: &ClientConfig) -> Result<Self> {
+    pub(super) fn with_transactions(config: &ClientConfig, limits: Limits) -> Result<Self> {
         let producer: BaseProducer<Outcomes> =
             config.create_with_context(Outcomes::default()).map_err(failed("producer"))?;
         producer.init_transactions(PATIENCE).map_err(failed("fencing earlier producers"))?;
-        Ok(Self { producer, transaction: Transaction::None, claims: Vec::new(), patience: PATIENCE })
+        Ok(Self { producer, transaction: Transaction::None, claims: Vec::new(), limits, patience: PATIENCE })
     }
 
     /// What became of records that were sent before.
-    fn check(&self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
         let first = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((error, topic)) = first else { return Ok(()) };
+        if error.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) {
+            self.limits.ask_again(&topic);
+        }
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        told(error, fatal).map_or(Ok(()), |error| Err(failed(&format!("a record for {topic}"))(error)))
+        match told(error, fatal) {
+            // Aborted with its transaction.
+            None => Ok(()),
+            Some(error) => Err(self.fail(failed(&format!("a record for {topic}"))(error))),
+        }
+    }
+
+    /// Kafka's rule: a transaction in which a record or the offsets have failed does not commit the rest.
+    fn fail(&mut self, error: Error) -> Error {
+        if self.transaction != Transaction::Open {
+            return error;
+        }
+        let kind = match error.kind() {
+            // Fenced, it cannot be committed anyway.
+            ErrorKind::Fenced => return error,
+            // The same commit would be answered with the same.
+            ErrorKind::Retriable => ErrorKind::Other,
+            kind => kind,
+        };
+        self.transaction = Transaction::Failed(kind, error.to_string());
+        if kind == error.kind() { error } else { Error::new(kind, error.to_string()).with_source(error) }
     }
 
     fn check_open(&self) -> Result<()> {
         match self.transaction {
             Transaction::Open => Ok(()),
-            Transaction::Lost => Err(invalid("the transaction is to be aborted")),
+            Transaction::Failed(..) | Transaction::Lost => Err(invalid("the transaction is to be aborted")),
             Transaction::Commits => Err(invalid("the transaction is being committed")),
             Transaction::None => Err(invalid("no transaction was begun")),
             Transaction::Never => Err(invalid("the producer has no transactional id")),
         }
+    }
+
+    /// Gives the record to the client, which sends it later.
+    fn hand_over(&mut self, record: Record<'_>) -> Result<()> {
+        let topic = record.topic_name().ok_or_else(|| invalid("the record names no topic"))?;
+        if let Some(time) = record.timestamp_millis().filter(|time| *time < NO_TIMESTAMP) {
+            // Which brokers take.
+            return Err(Error::new(
+                ErrorKind::Refused,
+                format!("a record for {topic}: {time} is no timestamp"),
+            ));
+        }
+        if self.limits.is_full(topic, &record) {
+            self.flush()?;
+        }
+        let mut headers = None;
+        for header in record.headers() {
+            let before = headers.unwrap_or_else(OwnedHeaders::new);
+            headers = Some(before.insert(Header { key: &header.key, value: header.value }));
+        }
+        let mut message = BaseRecord::<[u8], [u8]>::to(topic);
+        message.key = record.key_bytes();
+        message.payload = record.value_bytes();
+        message.partition = record.partition_number().map(number);
+        message.timestamp = record.timestamp_millis();
+        message.headers = headers;
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match self.producer.send(message) {
+                Ok(()) => break,
+                Err((error, back)) => {
+                    let is_full = error.rdkafka_error_code() == Some(Code::QueueFull);
+                    if !is_full || Instant::now() > deadline {
+                        return Err(failed(&format!("a record for {topic}"))(error));
+                    }
+                    message = back;
+                    self.producer.poll(Duration::from_millis(50));
+                }
+            }
+        }
+        self.limits.waits(topic, &record);
+        self.producer.poll(Duration::ZERO);
+        Ok(())
     }
 
     /// The transaction is over.
@@ -160,45 +230,20 @@ impl Produce for RemoteProducer {
             self.check_open()?;
         }
         self.check()?;
-        let topic = record.topic_name().ok_or_else(|| invalid("the record names no topic"))?;
-        let mut headers = None;
-        for header in record.headers() {
-            let before = headers.unwrap_or_else(OwnedHeaders::new);
-            headers = Some(before.insert(Header { key: &header.key, value: header.value }));
-        }
-        let mut message = BaseRecord::<[u8], [u8]>::to(topic);
-        message.key = record.key_bytes();
-        message.payload = record.value_bytes();
-        message.partition = record.partition_number().map(number);
-        message.timestamp = record.timestamp_millis();
-        message.headers = headers;
-        let deadline = Instant::now() + self.patience;
-        loop {
-            match self.producer.send(message) {
-                Ok(()) => break,
-                Err((error, back)) => {
-                    let is_full = error.rdkafka_error_code() == Some(Code::QueueFull);
-                    if !is_full || Instant::now() > deadline {
-                        return Err(failed(&format!("a record for {topic}"))(error));
-                    }
-                    message = back;
-                    self.producer.poll(Duration::from_millis(50));
-                }
-            }
-        }
-        self.producer.poll(Duration::ZERO);
-        Ok(())
+        let sent = self.hand_over(record);
+        sent.map_err(|error| self.fail(error))
     }
 
     fn flush(&mut self) -> Result<()> {
         self.producer.flush(self.patience).map_err(failed("flush"))?;
+        self.limits.all_delivered();
         self.check()
     }
 
     fn begin_transaction(&mut self) -> Result<()> {
         match self.transaction {
             Transaction::Never => return Err(invalid("the producer has no transactional id")),
-            Transaction::Open | Transaction::Lost | Transaction::Commits => {
+            Transaction::Open | Transaction::Failed(..) | Transaction::Lost | Transaction::Commits => {
                 return Err(invalid("a transaction is open"));
             }
             Transaction::None => {}
@@ -215,14 +260,22 @@ impl Produce for RemoteProducer {
         if !self.claims.iter().any(|known| Arc::ptr_eq(known, standing)) {
             self.claims.push(Arc::clone(standing));
         }
-        let claimed = standing.claim().inspect_err(|_| self.transaction = Transaction::Lost)?;
+        let claimed = standing.claim();
+        let claimed = claimed.map_err(|error| self.fail(error))?;
         let group = consumer.client().group_metadata().ok_or_else(|| invalid("the consumer has no group"))?;
-        self.producer
-            .send_offsets_to_transaction(&offsets(&claimed)?, &group, self.patience)
-            .map_err(failed("offsets of a transaction"))
+        let offsets = offsets(&claimed)?;
+        let added = self.producer.send_offsets_to_transaction(&offsets, &group, self.patience);
+        added.map_err(|error| {
+            let is_over = !goes_on(&error);
+            let error = failed("offsets of a transaction")(error);
+            if is_over { self.fail(error) } else { error }
+        })
     }
 
     fn commit_transaction(&mut self) -> Result<()> {
+        if let Transaction::Failed(kind, why) = &self.transaction {
+            return Err(Error::new(*kind, format!("the transaction is to be aborted: {why}")));
+        }
         if self.transaction != Transaction::Commits {
             self.check_open()?;
             let flushed = self.flush();
@@ -234,7 +287,7 @@ impl Produce for RemoteProducer {
 
     fn abort_transaction(&mut self) -> Result<()> {
         match self.transaction {
-            Transaction::Open | Transaction::Lost => {}
+            Transaction::Open | Transaction::Failed(..) | Transaction::Lost => {}
             Transaction::Commits => match self.go_on_to_commit() {
                 Ok(()) => return Err(invalid("the transaction was committed before it could be aborted")),
                 // An abort may follow.
@@ -245,7 +298,9 @@ impl Produce for RemoteProducer {
         }
         self.transaction = Transaction::Lost;
         // An abort waits for what is on its way, and nobody else would take its outcome. What becomes of it does not matter any more.
-        drop(self.producer.flush(self.patience));
+        if self.producer.flush(self.patience).is_ok() {
+            self.limits.all_delivered();
+        }
         let aborted =
             self.producer.abort_transaction(self.patience).map_err(failed("abort of a transaction"));
         self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).take();

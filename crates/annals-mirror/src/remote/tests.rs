@@ -100,7 +100,7 @@ fn what_was_given_away_is_told_to_the_transaction_that_has_worked_on_it() {
         assert!(began.elapsed() < Duration::from_secs(60), "it keeps both");
     }
     assert_eq!(kind(producer.send_offsets(&mut one)), ErrorKind::NotAssigned);
-    assert_eq!(kind(producer.commit_transaction()), ErrorKind::Invalid);
+    assert_eq!(kind(producer.commit_transaction()), ErrorKind::NotAssigned);
     producer.abort_transaction().unwrap();
     producer.begin_transaction().unwrap();
     producer.send_offsets(&mut one).unwrap();
@@ -124,4 +124,21 @@ fn a_producer_that_is_dropped_in_a_transaction_takes_the_consumer_back() {
         drop(producer);
         assert_eq!(consumer.position(&place).unwrap(), Some(0));
     }
+}
+
+#[test]
+fn a_cluster_that_tells_no_settings_keeps_one_record_waiting() {
+    let (_cluster, kafka) = cluster(&[("orders", 1), ("bills", 1)]);
+    let mut began = Instant::now();
+    for number in 0..3 {
+        let mut producer = kafka.producer().unwrap();
+        for topic in ["orders", "bills"] {
+            producer.send(Record::to(topic).value("2 apples")).unwrap();
+        }
+        producer.flush().unwrap();
+        if number == 0 {
+            began = Instant::now();
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }

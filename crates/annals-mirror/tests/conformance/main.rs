@@ -117,16 +117,19 @@ impl Backend for Mocked {
     }
 }
 
-/// What the mock does not do: it makes topics that are asked for, shows what is not committed or was aborted, forgets offsets of
-/// transactions, and lets every producer of an id commit.
+/// What the mock does not do: it makes topics that are asked for, has no settings of topics and takes records of any size, shows what is not
+/// committed or was aborted, forgets offsets of transactions, and lets every producer of an id commit.
 const NOT_MOCKED: &[&str] = &[
     "an unknown topic is told",
+    "an invalid topic is told",
+    "settings have units",
     "a transaction shows whole when it is committed",
     "an aborted transaction never shows",
     "offsets are committed with the records",
     "offsets are aborted with the records",
     "what a group does is done once, whoever joins",
     "a newer producer fences the older one",
+    "a transaction with a failed send is only aborted",
 ];
 
 #[test]

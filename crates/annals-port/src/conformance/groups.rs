@@ -19,6 +19,11 @@ pub(super) fn checks<B: Backend>() -> Vec<Check<B>> {
         Check { name: "a paused partition is silent", run: pauses },
         Check { name: "members share the partitions", run: shares },
         Check { name: "what it does not read it does not move", run: not_assigned },
+        Check {
+            name: "what is named twice is read once, and nothing where nothing is named",
+            run: named_twice,
+        },
+        Check { name: "a consumer stands where it will begin", run: stands },
     ]
 }
 
@@ -189,10 +194,16 @@ fn shares<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
 fn not_assigned<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     let (_, place) = ten(kafka, format!("{run}-elsewhere"))?;
     let other = ten(kafka, format!("{run}-not-assigned"))?.1;
+    // What a member that has nothing commits could take the place of another's.
+    let mut idle = kafka.consumer(&format!("{run}-idle"))?;
+    let idle = idle.commit_offsets(&[(other.clone(), 1)]);
     let mut consumer = kafka.consumer(&format!("{run}-elsewhere"))?;
     consumer.assign(&[place])?;
     take(&mut consumer, 10)?;
+    // Outside of the group's assignments nobody is in the way.
+    consumer.commit_offsets(&[(other.clone(), 1)])?;
     let outcomes = [
+        idle,
         consumer.seek(&other, 0),
         consumer.position(&other).map(drop),
         consumer.pause(std::slice::from_ref(&other)),
@@ -201,5 +212,43 @@ fn not_assigned<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
         let is_told = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotAssigned);
         hold!(is_told, "it said {outcome:?}");
     }
+    Ok(())
+}
+
+fn named_twice<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let (name, place) = ten(kafka, format!("{run}-twice"))?;
+    let mut consumer = kafka.consumer(&format!("{run}-twice"))?;
+    consumer.assign(&[place.clone(), place.clone()])?;
+    hold!(consumer.assignment()? == [place], "assigned twice, it reads {:?}", consumer.assignment()?);
+    take(&mut consumer, 10)?;
+    take_nothing(&mut consumer)?;
+    consumer.subscribe(&[])?;
+    hold!(consumer.assignment()?.is_empty(), "it reads {:?}", consumer.assignment()?);
+    take_nothing(&mut consumer)?;
+    consumer.subscribe(&[&name, &name])?;
+    take(&mut consumer, 10)?;
+    take_nothing(&mut consumer)
+}
+
+fn stands<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let (_, place) = ten(kafka, format!("{run}-stands"))?;
+    let group = format!("{run}-stands");
+    let mut consumer = kafka.consumer(&group)?;
+    consumer.assign(std::slice::from_ref(&place))?;
+    let position = consumer.position(&place)?;
+    hold!(position == Some(0), "before its first poll it stands at {position:?}");
+    consumer.commit_offsets(&[(place.clone(), 4)])?;
+    consumer.close()?;
+    let mut consumer = kafka.consumer(&group)?;
+    consumer.assign(std::slice::from_ref(&place))?;
+    let position = consumer.position(&place)?;
+    hold!(position == Some(4), "where the group has committed 4, it stands at {position:?}");
+    let began = Instant::now();
+    let outcome = consumer.seek(&place, -5);
+    let is_told = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Invalid);
+    hold!(is_told, "set to -5, it said {outcome:?}");
+    hold!(began.elapsed() < PATIENCE / 6, "it said so after {:?}", began.elapsed());
+    let found = take(&mut consumer, 6)?;
+    hold!(texts(&found).first().is_some_and(|text| text == "4"), "it began with {found:?}");
     Ok(())
 }

@@ -15,6 +15,11 @@ pub(super) fn checks<B: Backend>() -> Vec<Check<B>> {
         Check { name: "records of a partition keep their order", run: order },
         Check { name: "a topic is created once", run: created_once },
         Check { name: "an unknown topic is told", run: unknown_topic },
+        Check { name: "an invalid topic is told", run: invalid_topic },
+        Check { name: "settings have units", run: units },
+        Check { name: "many small records go to a topic of small batches", run: small_batches },
+        Check { name: "a record as large as its topic allows is taken", run: largest_record },
+        Check { name: "a time before 1970 is refused", run: early_time },
     ]
 }
 
@@ -152,6 +157,69 @@ fn unknown_topic<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     producer.flush()?;
     let mut consumer = kafka.consumer(&format!("{run}-known"))?;
     consumer.subscribe(&[&known])?;
+    let found = take(&mut consumer, 1)?;
+    hold!(texts(&found) == ["v"], "the next record came as {found:?}");
+    Ok(())
+}
+
+fn invalid_topic<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    topic(kafka, format!("{run}-dots.and"), 1)?;
+    // Differs from it in `.` and `_` alone; a topic that every cluster keeps for itself.
+    for name in [&format!("{run}-dots_and"), "__consumer_offsets", "a b", ""] {
+        let created = kafka.create_topic(name, TopicConfig::new());
+        let is_told = created.as_ref().is_err_and(|error| error.kind() == ErrorKind::Invalid);
+        hold!(is_told, "the creation of {name:?} was answered with {created:?}");
+    }
+    Ok(())
+}
+
+fn units<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let config = TopicConfig::new().set("retention.ms", "7d").set("max.message.bytes", "1MiB");
+    kafka.create_topic(&format!("{run}-units"), config)?;
+    let created =
+        kafka.create_topic(&format!("{run}-no-units"), TopicConfig::new().set("retention.ms", "soon"));
+    let is_told = created.as_ref().is_err_and(|error| error.kind() == ErrorKind::Invalid);
+    hold!(is_told, "retention.ms=soon was answered with {created:?}");
+    Ok(())
+}
+
+fn small_batches<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let name = format!("{run}-small");
+    kafka.create_topic(&name, TopicConfig::new().max_message_bytes(2000))?;
+    let mut producer = kafka.producer()?;
+    let value = "v".repeat(100);
+    (0..200).try_for_each(|_| producer.send(Record::to(&name).value(&value)))?;
+    producer.flush()?;
+    let mut consumer = kafka.consumer(&name)?;
+    consumer.subscribe(&[&name])?;
+    take(&mut consumer, 200)?;
+    Ok(())
+}
+
+fn largest_record<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let name = format!("{run}-large");
+    kafka.create_topic(&name, TopicConfig::new().max_message_bytes(1_048_588))?;
+    let mut producer = kafka.producer()?;
+    let value = "v".repeat(1_048_000);
+    producer.send(Record::to(&name).value(&value))?;
+    producer.flush()?;
+    let mut consumer = kafka.consumer(&name)?;
+    consumer.subscribe(&[&name])?;
+    let found = take(&mut consumer, 1)?;
+    hold!(texts(&found) == [value], "it came back as another");
+    Ok(())
+}
+
+fn early_time<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let name = topic(kafka, format!("{run}-early"), 1)?;
+    let mut producer = kafka.producer()?;
+    let sent = producer.send(Record::to(&name).value("early").timestamp(-2)).and_then(|()| producer.flush());
+    let is_told = sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::Refused);
+    hold!(is_told, "a record of 1969 was answered with {sent:?}");
+    producer.send(Record::to(&name).value("v"))?;
+    producer.flush()?;
+    let mut consumer = kafka.consumer(&name)?;
+    consumer.subscribe(&[&name])?;
     let found = take(&mut consumer, 1)?;
     hold!(texts(&found) == ["v"], "the next record came as {found:?}");
     Ok(())

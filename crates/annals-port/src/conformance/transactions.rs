@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use annals::{Record, TopicPartition};
+use annals::{Record, TopicConfig, TopicPartition};
 
 use super::{Check, Failure, PATIENCE, hold, take, take_nothing, texts, topic};
 use crate::error::ErrorKind;
@@ -19,6 +19,7 @@ pub(super) fn checks<B: Backend>() -> Vec<Check<B>> {
         Check { name: "what a group does is done once, whoever joins", run: once },
         Check { name: "a newer producer fences the older one", run: fences },
         Check { name: "a call in the wrong order is told", run: wrong_order },
+        Check { name: "a transaction with a failed send is only aborted", run: failed_send },
     ]
 }
 
@@ -237,4 +238,43 @@ fn wrong_order<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
     consumer.subscribe(&[&name])?;
     take(&mut consumer, 1)?;
     Ok(())
+}
+
+/// What was sent before and after must not be there without the record that failed.
+fn failed_send<B: Backend>(kafka: &B, run: &str) -> Result<(), Failure> {
+    let name = topic(kafka, format!("{run}-failed"), 1)?;
+    let (small, missing) = (format!("{run}-failed-small"), format!("{run}-failed-missing"));
+    kafka.create_topic(&small, TopicConfig::new().max_message_bytes(2000))?;
+    let large = "v".repeat(3000);
+    let failing = [
+        (Record::to(&small).value(&large), ErrorKind::Refused),
+        (Record::to(&name).value("v").timestamp(-2), ErrorKind::Refused),
+        (Record::to(&name).value("v").partition(7), ErrorKind::UnknownTopic),
+        (Record::to(&missing).value("v"), ErrorKind::UnknownTopic),
+    ];
+    let mut producer = kafka.transactional_producer(&name)?;
+    for (record, kind) in failing {
+        let is_told = |outcome: crate::Result<()>, what: &str| -> Result<(), Failure> {
+            let is_told = outcome.as_ref().is_err_and(|error| error.kind() == kind);
+            hold!(is_told, "{what} was answered with {outcome:?}");
+            Ok(())
+        };
+        producer.begin_transaction()?;
+        producer.send(Record::to(&name).value("never"))?;
+        is_told(producer.send(record).and_then(|()| producer.flush()), "the record that fails")?;
+        is_told(producer.commit_transaction(), "the commit")?;
+        is_told(producer.commit_transaction(), "the same commit again")?;
+        let outcome = producer.send(Record::to(&name).value("never"));
+        let is_invalid = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Invalid);
+        hold!(is_invalid, "a record after that was answered with {outcome:?}");
+        producer.abort_transaction()?;
+    }
+    producer.begin_transaction()?;
+    producer.send(Record::to(&name).value("shown"))?;
+    producer.commit_transaction()?;
+    let mut consumer = kafka.consumer(&name)?;
+    consumer.subscribe(&[&name])?;
+    let found = take(&mut consumer, 1)?;
+    hold!(texts(&found) == ["shown"], "{:?}", texts(&found));
+    take_nothing(&mut consumer)
 }
