@@ -79,8 +79,10 @@ pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<
         _ => life.close()?,
     };
     let again = Life::begin(disk, &now).map_err(|why| format!("the next life: {why}"))?;
-    if variant % 4 >= 2 && !again.store.recovery().iter().all(|report| report.clean) {
-        return Err("closed, and not clean".to_owned());
+    if variant % 4 >= 2
+        && let Some(report) = again.store.recovery().iter().find(|report| !report.clean)
+    {
+        return Err(format!("closed, and not clean: {report:?}"));
     }
     again.end().map(drop)
 }
