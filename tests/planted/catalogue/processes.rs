@@ -331,6 +331,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
+        name: "partition-that-cannot-be-seen-refuses-the-commit-of-others",
+        file: "src/group/commit.rs",
+        good: "Err(why) if kind != CommitKind::Given => {",
+        bad: "Err(why) if kind == CommitKind::Automatic => {",
+        caught_by: &[tests("processes", &["unseen::one_partition_that_cannot_be_seen"])],
+    },
+    Bug {
+        name: "given-offsets-are-committed-without-what-cannot-be-seen",
+        file: "src/group/commit.rs",
+        good: "Err(why) if kind != CommitKind::Given => {",
+        bad: "Err(why) => {",
+        caught_by: &[tests("processes", &["unseen::one_partition_that_cannot_be_seen"])],
+    },
+    Bug {
         name: "commit-elsewhere-not-synced-for-it-is-known",
         file: "src/group/group.rs",
         good: "of(self) == of(asked) && (self.is_synced || !asked.is_synced)",
