@@ -122,8 +122,9 @@ impl Groups {
         request.unsettled.extend(unseen(&request.positions, kind)?);
         let CommittedFor { positions, told } = match request.member {
             None => self.commit_for(group, request, (None, life, &mut left_out))?,
-            Some(_) => group
-                .with_members(|members| self.commit_for(group, request, (Some(members), life, &mut left_out)))?,
+            Some(_) => group.with_members(|members| {
+                self.commit_for(group, request, (Some(members), life, &mut left_out))
+            })?,
         };
         if self.topics.is_read_only() {
             // The owner takes it in from the spool, and drops what is consumed.
@@ -191,7 +192,9 @@ impl Groups {
             let place = partition.topic_partition();
             // Of a topic that was deleted nobody owns anything, and that is what is to be said.
             match partition.log().check_open() {
-                Err(Error::UnknownTopic { .. } | Error::Poisoned { .. }) if kind != CommitKind::Given => continue,
+                Err(Error::UnknownTopic { .. } | Error::Poisoned { .. }) if kind != CommitKind::Given => {
+                    continue;
+                }
                 is_open => is_open?,
             }
             if let Some((member, members)) = owner

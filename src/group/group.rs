@@ -168,7 +168,9 @@ impl Group {
         let mut partitions: BTreeMap<Arc<str>, Vec<Partition>> = BTreeMap::new();
         for topic in members.by_id.values().flat_map(|member| &member.topics) {
             if !partitions.contains_key(topic) {
-                let found = all.get(topic).map(|topic| topic.partitions()).unwrap_or_default();
+                // A list that cannot be looked at takes nothing from anybody.
+                let found = all.get(topic).ok().or_else(|| all.seen(topic));
+                let found = found.map(|topic| topic.partitions()).unwrap_or_default();
                 partitions.insert(Arc::clone(topic), found);
             }
         }

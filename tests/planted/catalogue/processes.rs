@@ -331,6 +331,20 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[GROUPS],
     },
     Bug {
+        name: "poll-that-commits-waits-longer-than-its-time",
+        file: "src/group/spool_file.rs",
+        good: "let own = call_ends_by(longest);",
+        bad: "let own = call_ends_by(longest).filter(|_| false);",
+        caught_by: &[tests("processes", &["groups::a_poll_that_commits"])],
+    },
+    Bug {
+        name: "list-that-cannot-be-looked-at-takes-partitions",
+        file: "src/group/group.rs",
+        good: "all.get(topic).ok().or_else(|| all.seen(topic));",
+        bad: "all.get(topic).ok();",
+        caught_by: &[tests("processes", &["groups::a_look_at_the_list_of_topics"])],
+    },
+    Bug {
         name: "partition-that-cannot-be-seen-refuses-the-commit-of-others",
         file: "src/group/commit.rs",
         good: "Err(why) if kind != CommitKind::Given => {",
