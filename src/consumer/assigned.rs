@@ -136,6 +136,11 @@ impl Assigned {
         self.handed_out_from(ended.filter(|ended| ended.is_of_all).map_or(0, |ended| ended.offset))
     }
 
+    /// Where that ends.
+    pub(super) fn touched_until(&self, ended: Option<&Done>) -> Option<Offset> {
+        self.touched(ended).and(self.handed_out).map(|(_, until)| until)
+    }
+
     fn handed_out_from(&self, done: Offset) -> Option<Offset> {
         self.handed_out.filter(|(_, to)| *to > done).map(|(from, _)| from.max(done))
     }

@@ -43,7 +43,8 @@ impl Consumer {
     /// [`OffsetOutOfRange`](Error::OffsetOutOfRange) where this consumer was moved by a seek beyond the end, and no poll has decided since
     /// where it continues; [`OffsetUndecided`](Error::OffsetUndecided) after an undecided transaction was to commit it: reopen the store;
     /// [`OffsetNotCommitted`](Error::OffsetNotCommitted), at [`Durability::Disk`](crate::Durability::Disk), where it rests on work of a
-    /// transaction that a power cut may take back. [`InvalidArgument`](Error::InvalidArgument) while a
+    /// transaction that a power cut may take back; whatever keeps a [`StoreReader`](crate::StoreReader) from seeing that partition.
+    /// [`InvalidArgument`](Error::InvalidArgument) while a
     /// [transaction](crate::Transaction::commit_offsets) that is not over holds the offsets. [`InvalidConfig`](Error::InvalidConfig) without
     /// a group, [`Io`](Error::Io). After an `Io` from a sync, at [`Durability::Disk`](crate::Durability::Disk), the next open of the store
     /// shows whether the commit holds.
@@ -95,8 +96,7 @@ impl Consumer {
         let (endings, positions) = (Some(Arc::clone(&self.endings)), positions.collect::<Vec<_>>());
         self.groups.check_decided(&group, positions.iter().map(|(partition, _)| partition))?;
         let taken = Some(Arc::new(TakenGroup::new(&self.groups, group.name())?));
-        let owed =
-            self.owed.iter().find(|(_, partition)| !partition.is_gone()).map(|(place, _)| place.clone());
+        let owed = self.owed.first(&self.endings).map(|place| (place.clone(), self.member.clone()));
         Ok(Pending {
             group,
             member,

@@ -8,13 +8,14 @@ use crate::consumer::assigned::{Assigned, LookedUp};
 use crate::consumer::auto_commit::AutoCommit;
 use crate::consumer::builder::{ConsumerBuilder, Settings};
 use crate::consumer::commit::told;
+use crate::consumer::owed::Owed;
 use crate::consumer::rebalance::Unreported;
 use crate::consumer::waker::ConsumerWaker;
 use crate::error::{Error, Result};
 use crate::group::{Endings, Group, Groups, Owned};
 use crate::io::{Process, in_drop_each};
 use crate::log::Signal;
-use crate::topic::{Partition, Topics, refuse_group};
+use crate::topic::{Topics, refuse_group};
 use crate::types::TopicPartition;
 
 /// Reads records, as a member of a group ([`subscribe`](Self::subscribe)) or from partitions it chooses itself
@@ -58,9 +59,8 @@ pub struct Consumer {
     /// The partition whose look has panicked last, until one does not. A poll that has something to hand out does not look at it.
     pub(super) panicked: Option<TopicPartition>,
     pub(super) auto_commit: AutoCommit,
-    /// Partitions that its group has taken from it behind records that it has handed out and that nothing has made done: a transaction with its
-    /// positions would leave theirs out.
-    pub(super) owed: BTreeMap<TopicPartition, Partition>,
+    /// What it has handed out of partitions that it reads no more.
+    pub(super) owed: Owed,
     /// Topics it read as a member that were deleted, and that no poll has reported yet.
     pub(super) deleted: BTreeSet<Arc<str>>,
     pub(super) unreported: Unreported,
@@ -102,7 +102,7 @@ impl Consumer {
             next: None,
             panicked: None,
             auto_commit,
-            owed: BTreeMap::new(),
+            owed: Owed::default(),
             deleted: BTreeSet::new(),
             unreported: Unreported::default(),
             endings: Arc::default(),
@@ -136,13 +136,16 @@ impl Consumer {
         if self.role == Role::SelfAssigned {
             self.drop_all();
         }
-        self.groups.join(&group, &self.member, topics, &self.signal);
+        self.groups.join(&group, &self.member, topics.clone(), &self.signal);
         self.deleted.clear();
         if !matches!(self.role, Role::Member(_)) {
             // No assignment has that number.
             self.role = Role::Member(0);
         }
-        self.take_assignment(&group)
+        let taken = self.take_assignment(&group);
+        // Of one that it has turned away from it is told nothing.
+        self.deleted.retain(|topic| topics.contains(topic));
+        taken
     }
 
     /// Reads these partitions, whatever others read, instead of those it read before. It leaves the group as a reader; commits
@@ -173,7 +176,8 @@ impl Consumer {
     }
 
     /// Stops reading all partitions, and leaves the group. What [`auto_commit`](ConsumerBuilder::auto_commit) has to commit is committed first:
-    /// [`auto_commit_failure`](Self::auto_commit_failure) says why if it was not.
+    /// [`auto_commit_failure`](Self::auto_commit_failure) says why if it was not. A [transaction](crate::Transaction::commit_offsets) with the
+    /// consumer's offsets is refused after that if polls have returned records that are not done: it would leave theirs out.
     pub fn unsubscribe(&mut self) {
         if !self.process.is_current() {
             return;
@@ -209,6 +213,7 @@ impl Consumer {
     pub(super) fn take_in_endings(&mut self) {
         let Some(ending) = self.endings.take() else { return };
         for (place, done) in ending.done {
+            self.owed.settle(&done);
             if let Some(assigned) =
                 self.assigned.get_mut(&place).filter(|one| one.partition.is_same(&done.partition))
             {
@@ -274,6 +279,10 @@ impl Consumer {
         let given_by = self.group.clone().filter(|_| matches!(self.role, Role::Member(_)));
         for (owned, looked_up) in partitions {
             let place = owned.partition.topic_partition().clone();
+            if self.assigned.contains_key(&place) {
+                // A consumer that assigns itself has named it twice.
+                continue;
+            }
             let kept = match before.remove(&place) {
                 Some(kept) if is_same(&kept, &owned) => kept,
                 lost => {
@@ -295,13 +304,12 @@ impl Consumer {
     /// The partition is no longer this consumer's. A member is told of a deletion, also when the topic has a successor.
     fn lose(&mut self, place: &TopicPartition, lost: &Assigned) {
         self.let_go(place, lost);
-        if !matches!(self.role, Role::Member(_)) {
-            return;
-        }
         if lost.partition.is_gone() {
-            self.deleted.insert(Arc::clone(place.shared_topic()));
-        } else if lost.touched(self.endings.done(&lost.partition).as_ref()).is_some() {
-            self.owed.insert(place.clone(), lost.partition.clone());
+            if matches!(self.role, Role::Member(_)) {
+                self.deleted.insert(Arc::clone(place.shared_topic()));
+            }
+        } else if self.group.is_some() {
+            self.owed.note(lost, &self.endings);
         }
     }
 
@@ -333,7 +341,7 @@ impl Consumer {
 
     fn drop_all(&mut self) {
         for (place, lost) in std::mem::take(&mut self.assigned) {
-            self.let_go(&place, &lost);
+            self.lose(&place, &lost);
         }
     }
 

@@ -7,6 +7,7 @@ mod commit;
 #[expect(clippy::module_inception, reason = "the layer and its central type share the field's word")]
 mod consumer;
 mod next;
+mod owed;
 mod poll;
 mod positions;
 mod rebalance;

@@ -297,8 +297,8 @@ pub enum Error {
         cause: Arc<Error>,
     },
 
-    /// The consumer does not own that partition: it was never assigned, or the group has given it to another member since.
-    /// After a change of the group, poll again and work on what is returned then.
+    /// The consumer does not own that partition: it was never assigned, the group has given it to another member since, or the consumer has
+    /// let it go after unfinished records of it were returned. After a change of the group, poll again and work on what is returned then.
     #[error("{partition} is not assigned to member {member:?} of group {group:?}")]
     NotAssigned {
         /// The partition.

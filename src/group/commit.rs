@@ -25,11 +25,12 @@ pub(crate) struct CommitRequest<'a> {
     pub(crate) metadata: &'a str,
     pub(crate) durability: Durability,
     pub(crate) kind: CommitKind,
-    /// Those of them that are left out, as they go over what a power cut may take back, unless nothing is committed for another cause.
+    /// Those of them that are left out, as they go over what a power cut may take back, or where it cannot be seen how far their partition goes, unless
+    /// nothing is committed for another cause.
     pub(crate) unsettled: Vec<Unsettled>,
 }
 
-/// A position over work that does not come to survive a power cut, and why not.
+/// A position over work that does not come to survive a power cut, or in a partition that cannot be seen, and why not.
 pub(crate) type Unsettled = (Partition, Error);
 
 /// What a commit is to do with positions that are not to be committed.
@@ -116,10 +117,14 @@ impl Groups {
                 }
             }
         }
+        // Before any end is looked at: what an owner sets back that comes from here on is of an earlier life.
+        let life = self.topics.owners_life();
+        request.unsettled.extend(unseen(&request.positions, kind)?);
         let CommittedFor { positions, told } = match request.member {
-            None => self.commit_for(group, request, (None, &mut left_out))?,
-            Some(_) => group
-                .with_members(|members| self.commit_for(group, request, (Some(members), &mut left_out)))?,
+            None => self.commit_for(group, request, (None, life, &mut left_out))?,
+            Some(_) => group.with_members(|members| {
+                self.commit_for(group, request, (Some(members), life, &mut left_out))
+            })?,
         };
         if self.topics.is_read_only() {
             // The owner takes it in from the spool, and drops what is consumed.
@@ -176,23 +181,22 @@ impl Groups {
         &self,
         group: &Group,
         request: CommitRequest<'_>,
-        (members, left_out): (Option<&Members>, &mut LeftOut),
+        (members, life, left_out): (Option<&Members>, u64, &mut LeftOut),
     ) -> Result<CommittedFor> {
         let CommitRequest { member, positions, metadata, kind, durability, unsettled } = request;
         let owner = member.zip(members);
         let timestamp = self.clock.now();
-        // Before any end is looked at: what an owner sets back that comes from here on is of an earlier life.
-        let life = self.topics.owners_life();
         let mut committed = self.committed.lock();
         let (mut changes, mut written, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, offset) in positions {
             let place = partition.topic_partition();
-            if kind != CommitKind::Given && partition.is_gone() {
-                continue;
-            }
             // Of a topic that was deleted nobody owns anything, and that is what is to be said.
-            partition.log().check_open()?;
-            partition.log().look()?;
+            match partition.log().check_open() {
+                Err(Error::UnknownTopic { .. } | Error::Poisoned { .. }) if kind != CommitKind::Given => {
+                    continue;
+                }
+                is_open => is_open?,
+            }
             if let Some((member, members)) = owner
                 && !members.owns(member, &partition)
             {
@@ -266,6 +270,21 @@ impl Groups {
         let ask = || if topic.settings().drops_consumed() { policy } else { RetentionPolicy::default() };
         partition.apply_retention(ask).map(drop)
     }
+}
+
+/// Sees how far these partitions go by now where another process writes them, and returns those of which that cannot be seen: they are in no other's
+/// way, unless the offsets were given. Under no lock: a look may have to wait for that process, and others of this one have less time.
+fn unseen(positions: &[(Partition, Offset)], kind: CommitKind) -> Result<Vec<Unsettled>> {
+    let mut unseen = Vec::new();
+    for (partition, _) in positions {
+        match partition.log().look() {
+            Err(why) if kind != CommitKind::Given => {
+                unseen.push((partition.clone(), partition.log().explain(why)));
+            }
+            seen => seen?,
+        }
+    }
+    Ok(unseen)
 }
 
 /// An offset beyond the end would skip records that are not written yet.

@@ -142,6 +142,11 @@ impl Endings {
             .cloned()
     }
 
+    /// Whether the transaction that has the positions may make done what the consumer has handed out there so far: it was set to no other place since.
+    pub(crate) fn may_make_done(&self, place: &TopicPartition) -> bool {
+        self.is_claimed() && !self.moved.lock().contains(place)
+    }
+
     /// The consumer was set to another place there.
     pub(crate) fn note_moved(&self, place: &TopicPartition) {
         // Under one lock with what notes an ending.

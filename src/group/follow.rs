@@ -151,3 +151,11 @@ impl Groups {
         Ok(partition.end())
     }
 }
+
+#[cfg(test)]
+impl Groups {
+    /// How many commits are known of a group.
+    pub(crate) fn known_commits(&self, group: &str) -> usize {
+        self.find(group).map_or(0, |group| group.known_commits())
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::figures::Event;
 use crate::group::assignor::{Subscriber, range};
 use crate::locks::{AtomicU64, Mutex, MutexGuard, Ordering};
@@ -167,7 +168,9 @@ impl Group {
         let mut partitions: BTreeMap<Arc<str>, Vec<Partition>> = BTreeMap::new();
         for topic in members.by_id.values().flat_map(|member| &member.topics) {
             if !partitions.contains_key(topic) {
-                let found = all.get(topic).map(|topic| topic.partitions()).unwrap_or_default();
+                // A list that cannot be looked at takes nothing from anybody.
+                let found = all.get(topic).ok().or_else(|| all.seen(topic));
+                let found = found.map(|topic| topic.partitions()).unwrap_or_default();
                 partitions.insert(Arc::clone(topic), found);
             }
         }
@@ -266,6 +269,21 @@ impl Group {
             Some(commit) => known.insert(place.clone(), commit),
             None => known.remove(place),
         };
+    }
+
+    /// Nothing is kept of topics that are gone.
+    pub(super) fn forget_gone(&self, all: &Topics) {
+        let is_gone = |place: &TopicPartition, topic_id| match all.get(place.topic()) {
+            Ok(topic) => topic.id() != topic_id,
+            Err(error) => matches!(error, Error::UnknownTopic { .. }),
+        };
+        self.known.lock().retain(|place, known| !is_gone(place, known.topic_id));
+    }
+
+    /// How many commits are known.
+    #[cfg(test)]
+    pub(super) fn known_commits(&self) -> usize {
+        self.known.lock().len()
     }
 
     /// A look has found that committed, by whomever.

@@ -292,7 +292,11 @@ impl Groups {
     pub(crate) fn follow_topics(&self) {
         let Some(changes) = self.topics.changes_elsewhere() else { return };
         if self.topic_changes.swap(changes, Ordering::AcqRel) != changes {
-            self.register.lock().all().iter().for_each(|group| group.reassign(&self.topics));
+            let groups = self.register.lock().all();
+            groups.iter().for_each(|group| {
+                group.reassign(&self.topics);
+                group.forget_gone(&self.topics);
+            });
         }
     }
 

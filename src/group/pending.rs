@@ -23,8 +23,9 @@ pub(crate) struct Pending {
     /// The member whose positions they are, and the generation it knows; nobody's for a consumer that assigns itself.
     pub(crate) member: Option<(String, u64)>,
     pub(crate) positions: Vec<(Partition, Offset)>,
-    /// A partition that is not among them, and of which the member has handed out what is not done: the group has given it away since.
-    pub(crate) owed: Option<TopicPartition>,
+    /// A partition that is not among them, and of which the consumer has handed out what is not done: the group has given it away since, or the
+    /// consumer has let it go. With the consumer's id.
+    pub(crate) owed: Option<(TopicPartition, String)>,
     /// Partitions of which nothing was handed out behind what is done, with that: there may be others that were read once more, to where they stood.
     pub(crate) untouched: BTreeMap<TopicPartition, Offset>,
     /// All others from which something was handed out: it lies from there to the position.
@@ -271,12 +272,10 @@ impl Pending {
         Error::NotAssigned { partition, group, member: member.to_owned() }
     }
 
-    /// An error where the member owes a partition, also where it has no other.
+    /// An error where the consumer owes a partition, also where it has no other.
     fn check_owes_nothing(&self) -> Result<()> {
-        match (&self.owed, &self.member) {
-            (Some(place), Some((member, _))) => Err(self.not_assigned(place, member)),
-            _ => Ok(()),
-        }
+        let owed = self.owed.as_ref();
+        owed.map_or(Ok(()), |(place, consumer)| Err(self.not_assigned(place, consumer)))
     }
 
     /// Adds what is to be written of it, and what was read.

@@ -13,6 +13,7 @@ use crate::group::marked::{put, sync_marked};
 use crate::io::{Deadline, Directory, File, OpenMode, PublishFailure, pause, random_id};
 use crate::live::Locks;
 use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::log::call_ends_by;
 use crate::types::Durability;
 
 /// Its name in the store's directory.
@@ -100,14 +101,16 @@ impl SpoolFile {
         Self { most_bytes, ..self }
     }
 
-    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is.
+    /// Where another process was not done in time, as one that is stopped, it is not waited for again before it is. A call with a time of its own, as a
+    /// poll that commits, waits no longer than that.
     fn hold(&self) -> Result<Held<'_>> {
         let Some(locks) = &self.locks else { return Ok(Held { locks: None }) };
         let is_stuck = self.is_stuck.load(Ordering::Relaxed);
-        let deadline = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
+        let longest = Deadline::after(if is_stuck { Duration::ZERO } else { LONGEST_WAIT });
+        let own = call_ends_by(longest);
         while !locks.try_lock_spool()? {
-            if deadline.has_passed() {
-                self.is_stuck.store(true, Ordering::Relaxed);
+            if own.unwrap_or(longest).has_passed() {
+                self.is_stuck.store(is_stuck || own.is_none(), Ordering::Relaxed);
                 return Err(self.error("lock", ErrorKind::TimedOut, "another process keeps it locked"));
             }
             pause(BETWEEN_TRIES);
@@ -277,12 +280,12 @@ impl SpoolFile {
         Ok(Some(Syncing { locked: Some(file) }))
     }
 
-    /// Until when those wait who find this head while another syncs the file.
+    /// Until when those wait who find this head while another syncs the file; a call with a time of its own no longer than that.
     fn standing_until(&self, now: SpoolHead) -> Deadline {
         let mut standing = self.standing.lock();
         let known = standing.take().filter(|(seen, _)| *seen == now);
-        let (_, until) = standing.insert(known.unwrap_or_else(|| (now, Deadline::after(LONGEST_WAIT))));
-        *until
+        let (_, until) = *standing.insert(known.unwrap_or_else(|| (now, Deadline::after(LONGEST_WAIT))));
+        call_ends_by(until).unwrap_or(until)
     }
 
     /// Nobody knows what of the file of that id is on the disk. The frame is, and what lay below its end, when this returns.

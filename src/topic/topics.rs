@@ -301,6 +301,11 @@ impl Topics {
         Err(broken.unwrap_or_else(|| Error::UnknownTopic { topic: name.to_owned(), was_deleted: false }))
     }
 
+    /// The topic of that name as it was seen last.
+    pub(crate) fn seen(&self, name: &str) -> Option<Topic> {
+        self.by_name.read().get(name).cloned()
+    }
+
     /// Names who ends transactions that are in the way of what has to go.
     pub(crate) fn set_clearing(&self, who: Weak<dyn EndsTransactions>) {
         self.context.clearing.set(who);

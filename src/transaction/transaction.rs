@@ -237,7 +237,8 @@ impl Transaction {
     /// the consumer keeps its position, and nothing is committed for these partitions of the group before the store is opened again.
     ///
     /// If the group has given a partition to another member after unfinished records of it were returned, as at a poll in the middle of the
-    /// transaction, the commit returns [`NotAssigned`](crate::Error::NotAssigned): the other member gets these records again.
+    /// transaction, the commit returns [`NotAssigned`](crate::Error::NotAssigned): the other member gets these records again. The same applies if
+    /// the consumer has let the partition go itself: whoever reads it next gets them again.
     ///
     /// From here to the end of the transaction the consumer's offsets belong to the transaction: another transaction is refused them, and so is
     /// [`Consumer::commit`]; automatic commits wait. A transaction that is fenced, expired or aborted from outside has ended, even if nobody drops it.
@@ -271,7 +272,7 @@ impl Transaction {
     /// [`Undecided`](crate::Error::Undecided): reopening the store shows whether it takes effect. Nothing of it takes effect after any other error, whether it is one of these or not:
     /// [`UnexpectedEnd`](crate::Error::UnexpectedEnd), [`Conflict`](crate::Error::Conflict), [`Fenced`](crate::Error::Fenced), [`TransactionExpired`](crate::Error::TransactionExpired),
     /// [`TransactionDisplaced`](crate::Error::TransactionDisplaced), [`TransactionAborted`](crate::Error::TransactionAborted), [`UnknownTopic`](crate::Error::UnknownTopic) if a topic of it was deleted meanwhile,
-    /// also one that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, [`OffsetUndecided`](crate::Error::OffsetUndecided)
+    /// also one that was written to before, [`NotAssigned`](crate::Error::NotAssigned) for offsets of a partition that the group has given to another member since, or that the consumer has let go, [`OffsetUndecided`](crate::Error::OffsetUndecided)
     /// for those that an undecided transaction was to commit, [`Io`](crate::Error::Io), [`Full`](crate::Error::Full), [`Poisoned`](crate::Error::Poisoned) if what it depends on cannot become durable before the
     /// store is reopened, [`LockLost`](crate::Error::LockLost) for an answer, [`StoreClosed`](crate::Error::StoreClosed); and what [`send`](Self::send) may return, if the topic was altered since.
     pub fn commit(self) -> Result<Committed> {

@@ -10,9 +10,11 @@ use annals::{
 };
 use tempfile::TempDir;
 
-use crate::common::{by_hand, fast_dir};
+use crate::common::{by_hand, fast_dir, now};
 use crate::hooked::Hook;
-use crate::world::{ORDERS, attach, attach_hooked, attached, failing, make_room, open, open_on, owned};
+use crate::world::{
+    EMFILE, ORDERS, attach, attach_hooked, attached, failing, make_room, open, open_on, owned,
+};
 use annals_testing::{Call, Fault, FaultyFileSystem, Times};
 
 pub(crate) fn send(store: &Store, count: i64) {
@@ -232,6 +234,47 @@ fn a_process_that_is_stopped_in_a_commit_holds_up_no_other_group_and_no_backup()
     assert_eq!(read(&mut home), 13);
     annals::backup::restore(dir.path().join("monday"), dir.path().join("again")).unwrap();
     assert_eq!(committed(open(&dir.path().join("again")).committed("billing")), [7]);
+}
+
+/// An automatic commit waited for the lock as one by hand does.
+#[test]
+fn a_poll_that_commits_waited_longer_than_its_time_for_a_process_that_is_stopped_in_a_commit() {
+    use annals::io::FileSystem;
+    let (_dir, store, reader) = attached(0);
+    send(&store, 2);
+    let page = annals::io::OsFileSystem
+        .open(&store.path().join("annals.live"), annals::io::OpenMode::ReadWrite)
+        .unwrap();
+    let mut billing = member(reader.consumer_builder().auto_commit(Duration::ZERO)).unwrap();
+    assert!(page.try_lock_byte(1).unwrap());
+    let begin = now();
+    assert_eq!(read(&mut billing), 2);
+    assert!(billing.auto_commit_failure().is_some(), "it could commit");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    page.unlock_byte(1).unwrap();
+    billing.close().unwrap();
+    assert_eq!(committed(store.committed("billing")), [1, 1]);
+}
+
+/// The list had changed, and was looked at when another member left.
+#[test]
+fn a_look_at_the_list_of_topics_that_failed_took_the_partitions_of_the_other_members() {
+    let (dir, store) = owned(0);
+    send(&store, 4);
+    let (hooked, reader) = attach_hooked(dir.path());
+    let mut stays = member(reader.consumer_builder().client_id("a")).unwrap();
+    let leaves = member(reader.consumer_builder().client_id("b")).unwrap();
+    assert_eq!(read(&mut stays), 2);
+    store.create_topic("another", TopicConfig::new()).unwrap();
+    hooked.at_open(|path| match path.ends_with("annals.topics") {
+        true => Err(std::io::Error::from_raw_os_error(EMFILE)),
+        false => Ok(Hook::Stays),
+    });
+    drop(leaves);
+    hooked.at_open(|_| Ok(Hook::IsOver));
+    assert_eq!(read(&mut stays), 2, "what it had read came again");
+    stays.commit().unwrap();
+    assert_eq!(committed(store.committed("billing")), [2, 2]);
 }
 
 /// It can do nothing any more.

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use annals::{Error, PartitionView, Query, Record, Result, StartFrom, Store, TopicConfig, TopicView};
 
 use crate::common::{by_hand, fast_dir};
+use crate::groups;
 use crate::hooked::{Hook, Hooked};
-use crate::world::{attach_hooked, attach_on};
+use crate::world::{ORDERS, attach_hooked, attach_on, owned};
 
 const EVENTS: &str = "events";
 const COUNT: i64 = 20;
@@ -102,6 +103,33 @@ fn a_consumer_that_begins_at_the_end_begins_at_no_other_place_where_it_cannot_se
         }
         store.producer().send(Record::to(EVENTS)).unwrap();
         assert_eq!(consumer.poll(Duration::from_secs(10)).unwrap().len(), 1);
+    }
+}
+
+/// It was refused as a whole, again and again.
+#[test]
+fn one_partition_that_cannot_be_seen_kept_a_consumer_elsewhere_from_committing_any_other() {
+    for by_a_task in [false, true] {
+        let (dir, store) = owned(0);
+        groups::send(&store, 2);
+        let (hooked, reader) = attach_hooked(dir.path());
+        let mut billing = groups::member(reader.consumer_builder()).unwrap();
+        assert_eq!(groups::read(&mut billing), 2);
+        // Whoever looks at it next has to read its table.
+        store.topic(ORDERS).unwrap().partition(0).unwrap().delete_records(1).unwrap();
+        hooked.at_open(|path| match path.ends_with("orders-0/annals.state") {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(Hook::Stays),
+        });
+        let is_told = |outcome: Result<()>| assert!(matches!(outcome, Err(Error::Io { .. })), "{outcome:?}");
+        is_told(billing.commit_offsets([((ORDERS, 1).into(), 1), ((ORDERS, 0).into(), 1)]));
+        assert!(store.committed("billing").is_empty(), "given offsets are one commit");
+        is_told(if by_a_task { smol::block_on(billing.commit_async()) } else { billing.commit() });
+        let committed: Vec<_> = store.committed("billing").into_keys().collect();
+        assert_eq!(committed, [(ORDERS, 1).into()], "by a task: {by_a_task}");
+        hooked.at_open(|_| Ok(Hook::IsOver));
+        billing.commit().unwrap();
+        assert_eq!(store.committed("billing").len(), 2);
     }
 }
 

@@ -180,6 +180,22 @@ fn the_figures_know_what_was_never_committed_and_not_what_is_gone() {
     assert_eq!(billing(&store).lag(), 500);
 }
 
+/// The second time it took the place of the first, and began where nothing is committed.
+#[test]
+fn a_partition_that_a_consumer_assigned_itself_twice_at_once_began_anew() {
+    let dir = fast_dir();
+    let store = store(dir.path(), 1);
+    send(&store, 0, 0..10);
+    for start in [StartFrom::Earliest, StartFrom::Latest] {
+        let mut consumer = store.consumer_builder().group(GROUP).start_from(start).build().unwrap();
+        consumer.assign([place(0)]).unwrap();
+        consumer.seek(place(0), 4).unwrap();
+        consumer.commit().unwrap();
+        consumer.assign([place(0), place(0)]).unwrap();
+        assert_eq!(drain(&mut consumer), numbers(0, 4..10), "{start:?}");
+    }
+}
+
 #[test]
 fn a_commit_at_disk_does_not_wait_for_other_commits_syncs() {
     use annals_testing::{Fault, Gate, Times};

@@ -17,6 +17,7 @@ mod in_time;
 mod laid_over;
 #[cfg(test)]
 mod left_out;
+mod let_go;
 mod life;
 #[cfg(test)]
 mod model;

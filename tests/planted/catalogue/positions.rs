@@ -6,10 +6,38 @@ pub(super) const BUGS: &[Bug] = &[
     // What belongs to a topic, and positions.
     Bug {
         name: "what-was-handed-out-before-a-rebalance-takes-effect-without-its-offsets",
-        file: "src/consumer/consumer.rs",
-        good: "            self.owed.insert(place.clone(), lost.partition.clone());\n",
+        file: "src/consumer/owed.rs",
+        good: "        self.0.insert(place.clone(), Owes { partition: partition.clone(), until });\n",
         bad: "",
         caught_by: &[tests("interface", &["transactions::together::"])],
+    },
+    Bug {
+        name: "what-was-handed-out-before-a-consumer-let-go-takes-effect-without-its-offsets",
+        file: "src/consumer/consumer.rs",
+        good: "} else if self.group.is_some() {",
+        bad: "} else if self.group.is_some() && matches!(self.role, Role::Member(_)) {",
+        caught_by: &[tests("interface", &["transactions::let_go::what_was_handed_out"])],
+    },
+    Bug {
+        name: "what-a-transaction-commits-of-a-partition-that-was-let-go-stays-owed",
+        file: "src/consumer/owed.rs",
+        good: "self.until.is_some_and(|until| until <= done.offset)",
+        bad: "self.until.is_some_and(|until| until < done.offset)",
+        caught_by: &[tests("interface", &["transactions::let_go::a_partition_that_was_let_go"])],
+    },
+    Bug {
+        name: "what-was-read-again-is-done-with-what-was-read-before",
+        file: "src/consumer/owed.rs",
+        good: "may_be_settled.then_some(until)",
+        bad: "(may_be_settled || until > 0).then_some(until)",
+        caught_by: &[tests("interface", &["transactions::let_go::what_was_read_again"])],
+    },
+    Bug {
+        name: "partition-that-is-assigned-twice-begins-anew",
+        file: "src/consumer/consumer.rs",
+        good: "if self.assigned.contains_key(&place) {",
+        bad: "if self.assigned.contains_key(&place) && place.topic().is_empty() {",
+        caught_by: &[tests("interface", &["positions::a_partition_that_a_consumer_assigned_itself_twice"])],
     },
     Bug {
         name: "what-was-handed-out-of-the-only-partition-takes-effect-without-its-offsets",
@@ -20,9 +48,9 @@ pub(super) const BUGS: &[Bug] = &[
     },
     Bug {
         name: "partition-that-was-taken-and-then-deleted-refuses-the-offsets-of-others",
-        file: "src/consumer/commit.rs",
-        good: "self.owed.iter().find(|(_, partition)| !partition.is_gone())",
-        bad: "self.owed.iter().next()",
+        file: "src/consumer/owed.rs",
+        good: "!owes.partition.is_gone() && !done",
+        bad: "!done",
         caught_by: &[tests("interface", &["transactions::together::"])],
     },
     Bug {
