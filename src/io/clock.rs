@@ -138,7 +138,6 @@ impl Deadline {
         self.0.is_some_and(|at| Instant::now() >= at)
     }
 
-    /// The instant, for a wait with a limit; `None` waits for ever.
     /// Whether it has come.
     #[expect(clippy::disallowed_methods, reason = "this is where elapsed time is read")]
     pub(crate) fn is_over(self) -> bool {
@@ -151,6 +150,7 @@ impl Deadline {
         self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
     }
 
+    /// The instant, for a wait with a limit; `None` waits for ever.
     pub(crate) fn instant(self) -> Option<Instant> {
         self.0
     }

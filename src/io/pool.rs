@@ -11,11 +11,14 @@ use super::maps::{MAP_LIMIT, Maps};
 use super::process::Process;
 use super::seam::{FileHandle, FileSystem, OpenMode};
 use crate::error::{Error, Result, is_out_of_descriptors};
-use crate::locks::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::locks::{AtomicBool, AtomicUsize, Mutex, Ordering, RwLock};
 
 /// So many files keep their descriptor because they were used lately; looking for one that was not must not take longer than
 /// closing and opening one.
 const MOST_SPARED: usize = 64;
+
+/// So many are never looked through for those that are gone.
+const FEW: usize = 16;
 
 /// The files of one store that share a number of descriptors.
 #[derive(Debug)]
@@ -25,7 +28,9 @@ pub(super) struct FilePool {
     /// In which it was made: a child of it reaches the same files, and changes none.
     process: Process,
     pub(super) maps: Maps,
-    /// Those that have a descriptor, in the order in which they are asked to give it back.
+    /// How many have a descriptor.
+    held: AtomicUsize,
+    /// Those, in the order in which they are asked to give it back, and some that are gone.
     open: Mutex<VecDeque<Weak<PooledFile>>>,
 }
 
@@ -92,14 +97,15 @@ impl FilePool {
     /// The same with another bound on maps.
     pub(super) fn with_maps(fs: Arc<dyn FileSystem>, limit: usize, maps: usize) -> Arc<Self> {
         let process = Process::current();
-        Arc::new(Self { fs, limit: limit.max(1), process, maps: Maps::new(maps), open: Mutex::default() })
+        let (limit, maps) = (limit.max(1), Maps::new(maps));
+        Arc::new(Self { fs, limit, process, maps, held: AtomicUsize::new(0), open: Mutex::default() })
     }
 
     /// As a child of a fork has it.
     #[cfg(test)]
     pub(super) fn in_a_child(fs: Arc<dyn FileSystem>) -> Arc<Self> {
         let (process, maps) = (Process::of_a_parent(), Maps::new(MAP_LIMIT));
-        Arc::new(Self { fs, limit: 8, process, maps, open: Mutex::default() })
+        Arc::new(Self { fs, limit: 8, process, maps, held: AtomicUsize::new(0), open: Mutex::default() })
     }
 
     /// An error in a child of a fork, before anything is changed: the last line, behind the checks of every call.
@@ -136,8 +142,19 @@ impl FilePool {
             stores: AtomicBool::new(false),
             first_failure: Mutex::default(),
         });
-        self.open.lock().push_back(Arc::downgrade(&file));
+        self.note_held(&file);
         Ok(file)
+    }
+
+    /// The file has a descriptor from here on. Those that are gone are left out each time the others may have doubled, so that opening one costs no
+    /// walk over all.
+    fn note_held(&self, file: &Arc<PooledFile>) {
+        let held = self.held.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut open = self.open.lock();
+        open.push_back(Arc::downgrade(file));
+        if open.len() > 2 * held.max(FEW) {
+            open.retain(|file| file.strong_count() > 0);
+        }
     }
 
     fn open_handle(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FileHandle>> {
@@ -153,9 +170,9 @@ impl FilePool {
             if !outcome.as_ref().is_err_and(is_out_of_descriptors) {
                 return outcome;
             }
-            let open = self.open.lock().len();
-            self.close_idle(open.div_ceil(2));
-            if self.open.lock().len() >= open {
+            let held = self.held.load(Ordering::Acquire);
+            self.close_idle(held.div_ceil(2));
+            if self.held.load(Ordering::Acquire) >= held {
                 return outcome;
             }
         }
@@ -177,10 +194,10 @@ impl FilePool {
     }
 
     fn next_to_ask(&self, limit: usize, looked_at: usize) -> Asked {
-        let mut open = self.open.lock();
-        if open.len() < limit {
+        if self.held.load(Ordering::Acquire) < limit {
             return Asked::Nobody;
         }
+        let mut open = self.open.lock();
         let Some(next) = open.pop_front() else { return Asked::Nobody };
         let Some(file) = next.upgrade() else { return Asked::Spared };
         if file.used.swap(false, Ordering::AcqRel) && looked_at < MOST_SPARED {
@@ -192,7 +209,7 @@ impl FilePool {
 
     /// Whether files that can do without a descriptor should.
     pub(super) fn is_crowded(&self) -> bool {
-        self.open.lock().len() >= self.limit / 2
+        self.held.load(Ordering::Acquire) >= self.limit / 2
     }
 }
 
@@ -283,7 +300,7 @@ impl PooledFile {
         if state.handle.is_none() {
             state.handle = Some(handle);
             drop(state);
-            self.pool.open.lock().push_back(Arc::downgrade(self));
+            self.pool.note_held(self);
         }
         Ok(())
     }
@@ -291,14 +308,22 @@ impl PooledFile {
     /// False when the file is in use.
     fn give_back(&self) -> bool {
         let Some(mut state) = self.state.try_write() else { return false };
-        if let Some(handle) = state.handle.take()
-            && self.dirty.swap(false, Ordering::AcqRel)
-        {
+        let Some(handle) = state.handle.take() else { return true };
+        self.pool.held.fetch_sub(1, Ordering::AcqRel);
+        if self.dirty.swap(false, Ordering::AcqRel) {
             // Whoever needs the descriptor is at work on another file: a panic is a failure of this one.
             let sync = || handle.sync_data().map_err(|error| Error::io(&self.path, "sync", error));
             state.failed = caught(sync).err();
         }
         true
+    }
+}
+
+impl Drop for PooledFile {
+    fn drop(&mut self) {
+        if self.state.get_mut().handle.is_some() {
+            self.pool.held.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

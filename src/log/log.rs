@@ -80,6 +80,8 @@ pub(crate) struct Log {
     pub(super) arriving_from: AtomicI64,
     /// Those who write under an id, and their transactions. Changed under the writer's lock.
     pub(super) producers: Mutex<ProducerTable>,
+    /// What the clock showed at the last roll; before that the same as `clock_seen` at first.
+    pub(super) clock_at_roll: AtomicI64,
     /// The log's place on the agenda while it has records in memory that nobody waits for.
     pub(super) linger: Mutex<Option<Ticket>>,
     /// What the clock showed when retention last looked at ages; before that when the log was opened, or at the last append before it where
@@ -185,8 +187,11 @@ impl Log {
         let config = config.into();
         // Held to the end: who looks at the settings under this lock sees all of them change at once.
         let mut writer = self.writer.lock();
+        let rules = AppendRules::new(&config);
+        let mut accumulator = self.written_before_other_times(&mut writer, &rules);
         writer.set_config(&config);
-        self.accumulator.lock().rules = AppendRules::new(&config);
+        accumulator.rules = rules;
+        drop(accumulator);
         *self.config.write() = config;
         self.keep_keys();
         // A sender may wait for a limit that is another one now.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::{Catalog, CatalogTopic, Identity, MOST_PARTITIONS, check_topic_name, collision_key};
-use crate::io::{caught, random_id};
+use crate::io::{caught, in_drop_each, random_id};
 use crate::topic::catalog_file::CatalogFile;
 use crate::topic::config::TopicConfig;
 use crate::topic::directories::remove_made;
@@ -146,8 +146,9 @@ impl Topics {
         })?;
         let for_logs = Arc::clone(settings.log());
         topic.replace(Current { settings, partitions: current.partitions.clone() });
-        // After that: whoever had asked for the old settings is done, or has noticed, when this returns.
-        current.partitions.iter().for_each(|partition| partition.log().set_config(Arc::clone(&for_logs)));
+        // After that: whoever had asked for the old settings is done, or has noticed, when this returns. What one of them has in memory may be
+        // written first: a panic in that keeps no other from its settings.
+        in_drop_each(&current.partitions, |partition| partition.log().set_config(Arc::clone(&for_logs)));
         Ok(topic)
     }
 

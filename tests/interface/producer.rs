@@ -111,6 +111,31 @@ fn times_that_the_log_gives_do_not_run_backwards_after_a_wait_for_room() {
     assert_eq!(times.last(), Some(&last));
 }
 
+/// What is in memory was accepted, and its sender told of its time, by the settings of before.
+#[test]
+fn records_in_memory_got_another_time_than_their_sender_was_told_where_the_topic_was_altered() {
+    use TimestampType::{CreateTime, LogAppendTime};
+    const NOW: i64 = 1_704_067_200_000;
+    for (before, after, expected) in [(LogAppendTime, CreateTime, NOW), (CreateTime, LogAppendTime, 5)] {
+        let dir = fast_dir();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let store = by_hand(dir.path()).clock(clock.clone()).open().unwrap();
+        let topic = store.create_topic(TOPIC, TopicConfig::new().message_timestamp_type(before)).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let producer =
+            store.producer_builder().durability(Durability::Memory).linger(std::time::Duration::MAX);
+        let producer = producer.build().unwrap();
+        let told = producer.send(Record::to(TOPIC).value("x").timestamp(5)).unwrap();
+        assert_eq!((told.timestamp, partition.end()), (expected, 0), "it is in memory");
+        clock.set(NOW + 1000);
+        store.alter_topic(TOPIC, TopicConfig::new().message_timestamp_type(after)).unwrap();
+        let later = producer.send(Record::to(TOPIC).value("y").timestamp(NOW)).unwrap();
+        let read = partition.read(..).unwrap().into_iter();
+        let times: Vec<_> = read.map(|record| record.unwrap().timestamp).collect();
+        assert_eq!(times, [told.timestamp, later.timestamp], "{before:?}");
+    }
+}
+
 /// A range may be of the program's own. This one has records deleted when it is asked where it begins.
 struct Deletes<'a>(&'a Partition);
 

@@ -120,3 +120,22 @@ fn a_sync_of_one_file_that_gives_its_descriptor_back_held_up_who_opens_another()
     });
     assert!(slow.state.read().handle.is_none() && !slow.has_failed());
 }
+
+/// As those of segments are, when others follow them.
+#[test]
+fn files_that_were_dropped_counted_as_open_and_had_others_give_their_descriptors_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = FilePool::new(Arc::new(OsFileSystem), 8);
+    let open = |number: usize| pool.open(&dir.path().join(number.to_string()), OpenMode::CreateNew).unwrap();
+    let kept = open(0);
+    (1..100).for_each(|number| drop(open(number)));
+    assert!(!pool.is_crowded());
+    assert!(kept.state.read().handle.is_some(), "it gave its own back, and nobody needed it");
+    assert!(pool.open.lock().len() <= 2 * FEW, "what is gone is not kept");
+    // What gave its descriptor back, and is dropped then, had none.
+    kept.used.store(false, Ordering::Release);
+    pool.close_idle(1);
+    assert!(kept.state.read().handle.is_none());
+    drop(kept);
+    assert_eq!(pool.held.load(Ordering::Acquire), 0);
+}

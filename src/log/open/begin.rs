@@ -143,6 +143,7 @@ impl Log {
             needed_from: AtomicI64::new(Offset::MAX),
             arriving_from: AtomicI64::new(Offset::MAX),
             producers: Mutex::new(producers),
+            clock_at_roll: AtomicI64::new(clock_seen),
             committer: Committer::default(),
             linger: Mutex::new(None),
             clock_seen: AtomicI64::new(clock_seen),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::format::{PartitionState, SegmentSummary};
+use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::open::known_producers::{producers_behind, producers_since};
 use crate::log::open::recovery::{Examined, LastClose};
@@ -21,15 +22,18 @@ use crate::log::producers::snapshot_file;
 use crate::log::producers::state::FORGETS_AFTER;
 use crate::log::producers::table::{Forgotten, ProducerTable};
 use crate::segment::Segment;
-use crate::types::Offset;
+use crate::types::{Offset, Timestamp};
 
 impl Log {
     /// Writes what is known of the producers where a segment begins that everything else is sealed below, and says which snapshot is
     /// to be named: none where nobody is known. To be followed by a sync of the names, before the state file names it.
-    pub(in crate::log) fn note_producers_at(&self, base: Offset) -> Result<Option<Offset>> {
+    pub(in crate::log) fn note_producers_at(&self, base: Offset, now: Timestamp) -> Result<Option<Offset>> {
         let forgotten = if self.clearing.needs_ends() { Forgotten::WithoutEnds } else { Forgotten::All };
+        // A clock that has leapt ahead is believed when the next roll finds it still there: whoever was forgotten for it would send once more what
+        // is in the log.
+        let believed = now.min(self.clock_at_roll.load(Ordering::Acquire));
         let mut producers = self.producers.lock();
-        producers.expire(self.clock.now().saturating_sub(FORGETS_AFTER), forgotten);
+        producers.expire(believed.saturating_sub(FORGETS_AFTER), forgotten);
         if producers.is_empty() {
             return Ok(None);
         }

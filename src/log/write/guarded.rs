@@ -12,8 +12,8 @@ use crate::log::write::accumulator::Take;
 use crate::log::write::append::{Append, Appended};
 use crate::log::write::guard::{Guard, NOTHING, UNDECIDED_WAIT, Verdict};
 use crate::log::write::known_stream::StreamKey;
-use crate::log::write::placement::NoteTerms;
-use crate::types::{Condition, Durability, Expected, Offset, Record};
+use crate::log::write::placement::{NoteTerms, Placed};
+use crate::types::{Condition, Durability, Expected, Record};
 
 /// Looks without the lock and then under it, again and again while somebody comes between, for so long and no longer. The last one looks at
 /// everything under the lock: nobody comes between.
@@ -83,9 +83,9 @@ impl Log {
         if guards.is_empty() {
             return self.append(records, how);
         }
-        let Some(last) = records.last() else {
+        if records.is_empty() {
             return Err(Error::invalid("a batch needs at least one record"));
-        };
+        }
         self.check_poison()?;
         self.meet_prerequisites(Holding::Nothing)?;
         if self.config().size_limit.is_some() {
@@ -94,20 +94,16 @@ impl Log {
             self.check_room_for(records)?;
         }
         let mut rounds = Rounds::begin();
-        let (first_offset, last_offset, placed_at) = loop {
+        let appended = loop {
             rounds.prepare(guards, self)?;
-            if let Some(placed) = self.append_guarded((guards, &rounds), records, how)? {
-                break placed;
+            if let Some(appended) = self.append_guarded((guards, &rounds), records, how)? {
+                break appended;
             }
         };
         if how.durability == Durability::Disk {
-            self.synced(last_offset)?;
+            self.synced(appended.last_offset)?;
         }
-        let timestamp = match self.config().timestamp_type {
-            TimestampType::CreateTime => last.timestamp_millis().unwrap_or(placed_at),
-            TimestampType::LogAppendTime => placed_at,
-        };
-        Ok(Appended { first_offset, last_offset, timestamp })
+        Ok(appended)
     }
 
     /// An error when a condition does not hold now.
@@ -130,7 +126,7 @@ impl Log {
         (guards, rounds): (&mut [Guard], &Rounds),
         records: &[Record<'_>],
         how: &Append,
-    ) -> Result<Option<(Offset, Offset, i64)>> {
+    ) -> Result<Option<Appended>> {
         let mut writer = self.writer.lock();
         self.opened(&mut writer)?;
         self.write_with(&mut writer, Take::All);
@@ -149,8 +145,16 @@ impl Log {
             }
         }
         let terms = if accumulator.rules.key_index { NoteTerms::Yes } else { NoteTerms::No };
+        // By the rules that it is written by: they may be others at once.
+        let timestamp_type = accumulator.rules.timestamp_type;
         let (placed, now) = self.write_alone((&mut writer, accumulator), (records, terms), how)?;
-        Ok(Some((placed.first_offset, placed.last_offset, now)))
+        let own = records.last().and_then(Record::timestamp_millis);
+        let timestamp = match timestamp_type {
+            TimestampType::CreateTime => own.unwrap_or(now),
+            TimestampType::LogAppendTime => now,
+        };
+        let Placed { first_offset, last_offset, .. } = placed;
+        Ok(Some(Appended { first_offset, last_offset, timestamp }))
     }
 
     /// Whether all of them hold; false where that has to be looked at again, in a round that is not the last.
@@ -174,9 +178,10 @@ impl Log {
 mod tests {
     use super::*;
     use crate::doubles::{Call, Fault, FaultyFileSystem, Gate, Times};
+    use crate::log::LogConfig;
     use crate::log::signal::Signal;
     use crate::log::tests::place::Place;
-    use crate::log::tests::{append, how};
+    use crate::log::tests::{append, config, how};
     use crate::segment::ReadMode;
 
     /// Conditions on a log that others rewrite all the time are judged in the end: the last round looks under the lock.
@@ -233,5 +238,30 @@ mod tests {
         assert!(matches!(refused, Err(Error::RecordTooLarge { .. })), "{refused:?}");
         assert_eq!(log.end(), 3);
         assert!(signal.raised() > seen, "whoever waits for the record sleeps on");
+    }
+
+    /// The settings are others while it waits for the disk.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "another thread changes the settings meanwhile")]
+    fn the_time_that_a_guarded_append_told_was_that_of_settings_that_came_later() {
+        let disk = FaultyFileSystem::new();
+        let place = Place::in_memory(ReadMode::Positional, Arc::clone(&disk) as _);
+        let log = place.open();
+        append(&log, 0..1, Durability::Disk);
+        let some = Condition { on: crate::types::On::Some { query: crate::types::Query::all() } };
+        let gate = Arc::new(Gate::default());
+        disk.fail(&[Call::Sync], ".log", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+        let guarded = Arc::clone(&log);
+        let appending = std::thread::spawn(move || {
+            let record = Record::new().value("paid").timestamp(999_999);
+            guarded.append_when(&[some], &[record], &how(Durability::Disk))
+        });
+        gate.await_arrival();
+        let timestamp_type = TimestampType::LogAppendTime;
+        log.set_config(LogConfig { timestamp_type, ..config(500) });
+        gate.open();
+        let told = appending.join().unwrap().unwrap();
+        let there = log.get(told.last_offset, |record| record.timestamp).unwrap();
+        assert_eq!((told.timestamp, there), (999_999, Some(999_999)));
     }
 }

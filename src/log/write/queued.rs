@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::locks::MutexGuard;
 use crate::log::log::Log;
-use crate::log::write::accumulator::Take;
+use crate::log::write::accumulator::{Accumulator, Take};
+use crate::log::write::rules::AppendRules;
+use crate::log::write::writer::Writer;
 use crate::types::Offset;
 
 impl Log {
@@ -85,5 +88,21 @@ impl Log {
             self.write_with(&mut writer, Take::All);
         }
         Ok(())
+    }
+
+    /// Nobody places anything until what is returned is dropped. Where the rules that come next give records other times, what is in memory is
+    /// written by those by which it was accepted: its senders were told the times. What cannot be written is lost, as at any other write.
+    pub(in crate::log) fn written_before_other_times<'a>(
+        self: &'a Arc<Self>,
+        writer: &mut Writer,
+        next: &AppendRules,
+    ) -> MutexGuard<'a, Accumulator> {
+        let mut accumulator = self.accumulator.lock();
+        while accumulator.rules.timestamp_type != next.timestamp_type && !accumulator.is_empty() {
+            let written = self.write_batches_held(writer, accumulator);
+            // After a failure somebody may have placed more.
+            accumulator = written.unwrap_or_else(|_| self.accumulator.lock());
+        }
+        accumulator
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::figures::Event;
+use crate::locks::Ordering;
 use crate::log::log::Log;
 use crate::log::retain::retention::millis;
 use crate::log::table::edit::Edit;
@@ -48,7 +49,8 @@ impl Log {
         let mode = self.options.read_mode;
         let names = self.directory.names()?;
         // What it knows is true whatever becomes of the roll.
-        let producers_at = self.note_producers_at(base)?;
+        let now = self.clock.now();
+        let producers_at = self.note_producers_at(base, now)?;
         let next = ActiveSegment::create(&self.directory, base, config.segment, mode)?;
         // A crash must not leave the table that counts on the new names without them.
         names.sync().map_err(|error| self.poison_with(error))?;
@@ -66,6 +68,8 @@ impl Log {
         std::mem::replace(&mut open.active, next).retire();
         self.remove_old_snapshots(open.state.state().producers_at);
         open.appended = AppendTimes::NONE;
+        // Of one that was not begun this is no look: it is tried again at once.
+        self.clock_at_roll.store(now, Ordering::Release);
         self.raise_durable(base);
         self.figures.rolls.add(1);
         let event = || Event::Rolled { partition: self.topic_partition.clone(), base_offset: base };

@@ -130,12 +130,12 @@ impl Settings {
         &self.log
     }
 
-    /// What retention is to keep. `keep_from` is for the caller to set, who knows what groups have read.
     /// The most bytes of a batch that is sent.
     pub(crate) fn max_message_bytes(&self) -> u32 {
         self.log.max_message_bytes
     }
 
+    /// What retention is to keep. `keep_from` is for the caller to set, who knows what groups have read.
     pub(crate) fn retention(&self) -> RetentionPolicy {
         self.retention
     }

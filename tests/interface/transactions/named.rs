@@ -135,6 +135,37 @@ fn the_first_number_of_a_name_is_0_until_a_partition_may_have_forgotten_it() {
 }
 
 #[test]
+fn a_clock_that_leapt_and_was_set_right_had_a_partition_forget_who_had_just_sent() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    for is_opened_again in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(20_000 * DAY));
+        let open = || Store::builder(dir.path()).maintain_by_hand().clock(clock.clone()).open().unwrap();
+        let mut store = open();
+        store.create_topic("readings", TopicConfig::new().segment_bytes(600)).unwrap();
+        append(&store, 0..3, Durability::Os).unwrap();
+        if is_opened_again {
+            store.close().unwrap();
+            clock.set(20_009 * DAY);
+            store = open();
+        }
+        let readings = store.topic("readings").unwrap().partition(0).unwrap();
+        // Each begins a segment.
+        let fill = || readings.append(&[Record::new().value(&[b'#'; 500])], Durability::Os).unwrap();
+        clock.set(20_009 * DAY);
+        fill();
+        clock.set(20_000 * DAY + 1000);
+        let again = append(&store, 0..3, Durability::Os).unwrap();
+        assert!(again.is_duplicate, "it is there twice: {again:?}");
+        // A week that is over is one.
+        clock.set(20_030 * DAY);
+        (0..3).for_each(|_| _ = fill());
+        let sensor = store.named_producer("sensor-7").unwrap();
+        assert_eq!(sensor.last_sequence(&readings), None);
+    }
+}
+
+#[test]
 fn a_producer_of_old_records_is_not_forgotten_for_their_age() {
     let mut dir = tempfile::tempdir().unwrap();
     for (life, sequence) in [(0, 0), (1, 40)] {

@@ -67,6 +67,13 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: &[tests("lib", &["log::producers::"])],
     },
     Bug {
+        name: "producers-forgotten-by-a-clock-that-has-leapt",
+        file: "src/log/producers/naming.rs",
+        good: "let believed = now.min(self.clock_at_roll",
+        bad: "let believed = now.max(self.clock_at_roll",
+        caught_by: &[tests("interface", &["transactions::named::a_clock_that_leapt"])],
+    },
+    Bug {
         name: "name-forgotten-that-somebody-goes-by",
         file: "src/transaction/names.rs",
         good: "Arc::strong_count(named) == 1 &&",

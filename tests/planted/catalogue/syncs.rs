@@ -277,8 +277,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "descriptor-closed-unsynced",
         file: "src/io/pool.rs",
-        good: "&& self.dirty.swap(false, Ordering::AcqRel)",
-        bad: "&& self.dirty.swap(false, Ordering::AcqRel) && false",
+        good: "if self.dirty.swap(false, Ordering::AcqRel) {",
+        bad: "if self.dirty.swap(false, Ordering::AcqRel) && false {",
         caught_by: &[tests("crash", &["durability::a_descriptor_given_back"])],
     },
     // What a sender does that finds nobody writing.

@@ -78,4 +78,25 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "self.auto_commit.note(Ok(()));",
         caught_by: &[tests("interface", &["transactions::goes_back::a_poll_that_waits"])],
     },
+    Bug {
+        name: "records-in-memory-are-written-by-later-settings",
+        file: "src/log/write/queued.rs",
+        good: "while accumulator.rules.timestamp_type != next.timestamp_type &&",
+        bad: "while false && accumulator.rules.timestamp_type != next.timestamp_type &&",
+        caught_by: &[tests("interface", &["producer::records_in_memory_got_another_time"])],
+    },
+    Bug {
+        name: "guarded-append-tells-the-time-by-later-settings",
+        file: "src/log/write/guarded.rs",
+        good: "            self.synced(appended.last_offset)?;\n        }\n        Ok(appended)",
+        bad: "            self.synced(appended.last_offset)?;\n        }\n        let by_log = self.config().timestamp_type == TimestampType::LogAppendTime;\n        let timestamp = if by_log { self.clock.now() } else { appended.timestamp };\n        Ok(Appended { timestamp, ..appended })",
+        caught_by: &[tests("lib", &["log::write::guarded::"])],
+    },
+    Bug {
+        name: "files-that-are-gone-count-as-open",
+        file: "src/io/pool.rs",
+        good: "if self.state.get_mut().handle.is_some() {",
+        bad: "if self.state.get_mut().handle.is_some() && self.path.as_os_str().is_empty() {",
+        caught_by: &[tests("lib", &["io::pool::"])],
+    },
 ];
