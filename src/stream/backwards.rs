@@ -29,17 +29,27 @@ pub struct EventsBackwards {
 }
 
 impl EventsBackwards {
-    pub(super) fn new(partition: &Partition, selection: &Arc<Selection>, below: Offset) -> Result<Self> {
+    pub(super) fn new(
+        partition: &Partition,
+        selection: &Arc<Selection>,
+        (from, below): (Offset, Offset),
+    ) -> Result<Self> {
         let log = partition.log();
         log.check_open()?;
         log.check_key_index()?;
         log.write_for((below, below))?;
-        let reader = ContentBackwards::new(log, Arc::clone(selection), (0, below), Isolation::ReadCommitted);
+        let reader =
+            ContentBackwards::new(log, Arc::clone(selection), (from, below), Isolation::ReadCommitted);
         Ok(Self { place: partition.topic_partition().clone(), reader, fetched: Vec::new(), is_over: false })
     }
 }
 
 impl EventsBackwards {
+    /// What it hands out next lies below.
+    pub(super) fn until(&self) -> Offset {
+        self.reader.until()
+    }
+
     fn take(&mut self) -> Result<Option<OwnedRecord>> {
         if let Some(next) = self.fetched.pop() {
             if self.reader.is_as_fetched()? {

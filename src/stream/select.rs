@@ -50,7 +50,7 @@ impl Partition {
         if matches!(selection, Selection::All) {
             return Err(Error::invalid("a query that names neither types nor tags is read forwards alone"));
         }
-        EventsBackwards::new(self, &Arc::new(selection), Offset::MAX)
+        EventsBackwards::new(self, &Arc::new(selection), (0, Offset::MAX))
     }
 }
 

@@ -120,7 +120,7 @@ impl Snapshots {
         let events = self.events_of(key)?;
         let stream = self.of.stream(key)?;
         let rewrites = events.log().rewrites();
-        if version < 0 || version >= events.end() || !stream.has_committed(version)? {
+        if version < 0 || !stream.has_committed(version)? {
             return Err(without_event(&stream, version));
         }
         if !events.is_safe(version) {
@@ -182,22 +182,20 @@ impl Snapshots {
     }
 
     /// Returns the last snapshot of a stream, and a reader of the events after it: of all events if there is none. A `for` loop over the
-    /// reader reads all of them; one [`fetch`](EventReader::fetch) does not. After a snapshot the reader reports events that are deleted
-    /// before it reaches them as [`OffsetOutOfRange`](Error::OffsetOutOfRange): someone else has stored a newer snapshot, if they keep to the
-    /// rule. Read again.
+    /// reader reads all of them; one [`fetch`](EventReader::fetch) does not. The reader reports events that are deleted before it reaches
+    /// them as [`OffsetOutOfRange`](Error::OffsetOutOfRange), whatever their keys are: someone else has stored a snapshot, or a newer one, if
+    /// they keep to the rule. Read again.
     ///
     /// # Errors
     /// As for [`load`](Self::load) and [`Stream::read`](crate::Stream::read).
     pub fn read(&self, key: impl AsRef<[u8]>) -> Result<(Option<Snapshot>, EventReader)> {
         let key = key.as_ref();
         let stream = self.of.stream(key)?;
-        match self.load(key)? {
-            None => Ok((None, stream.read(..)?)),
-            Some(snapshot) => {
-                let rest = stream.read(snapshot.version + 1..)?.fails_below_start();
-                Ok((Some(snapshot), rest))
-            }
-        }
+        // Before the look: what is deleted after it may be in a snapshot that is stored after it.
+        let start = stream.partition().start();
+        let snapshot = self.load(key)?;
+        let from = snapshot.as_ref().map_or(start, |snapshot| snapshot.version + 1);
+        Ok((snapshot, stream.read(from..)?.fails_below_start()))
     }
 
     /// Removes the snapshot of a stream. Compaction removes what is left of it; [`erase`](Self::erase) removes it from the files at once.

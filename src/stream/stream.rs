@@ -187,7 +187,7 @@ impl Stream {
     /// As for [`backwards`](Self::backwards).
     pub fn backwards_below(&self, offset: Offset) -> Result<EventsBackwards> {
         self.check_place()?;
-        EventsBackwards::new(&self.partition, &self.selection, offset)
+        EventsBackwards::new(&self.partition, &self.selection, (0, offset))
     }
 
     /// Returns its last event; `None` if it has none. The event is committed, and below [`Partition::stable`](crate::Partition::stable), as
@@ -196,7 +196,12 @@ impl Stream {
     /// # Errors
     /// [`Corrupt`](crate::Error::Corrupt), [`Io`](crate::Error::Io).
     pub fn last(&self) -> Result<Option<OwnedRecord>> {
-        self.backwards()?.next().transpose()
+        self.newest(|from| {
+            self.check_place()?;
+            let mut events = EventsBackwards::new(&self.partition, &self.selection, (from, Offset::MAX))?;
+            let until = events.until();
+            Ok((until, events.next().transpose()?))
+        })
     }
 
     /// Returns the offset of its last event; `None` if it has none. The event is committed, and below
@@ -206,8 +211,30 @@ impl Stream {
     /// # Errors
     /// As for [`last`](Self::last).
     pub fn version(&self) -> Result<Option<Offset>> {
-        let mut last = self.look_back((0, Offset::MAX), Isolation::ReadCommitted)?;
-        Ok(last.fetch()?.first().and_then(|slice| slice.iter().next().map(|record| record.offset)))
+        self.newest(|from| {
+            let mut last = self.look_back((from, Offset::MAX), Isolation::ReadCommitted)?;
+            let until = last.until();
+            Ok((
+                until,
+                last.fetch()?.first().and_then(|slice| slice.iter().next()).map(|record| record.offset),
+            ))
+        })
+    }
+
+    /// What `find` finds last from an offset on and below another, which it says. Where something is taken out meanwhile, as by a compaction
+    /// for the sake of what came since, it is asked for that, too.
+    fn newest<T>(&self, find: impl Fn(Offset) -> Result<(Offset, Option<T>)>) -> Result<Option<T>> {
+        let log = self.partition.log();
+        let (mut from, mut found) = (0, None);
+        loop {
+            let rewrites = log.rewrites();
+            let (until, newer) = find(from)?;
+            found = newer.or(found);
+            if log.rewrites() == rewrites {
+                return Ok(found);
+            }
+            from = until;
+        }
     }
 
     /// Whether it has an event of that offset, which those who read can be handed.

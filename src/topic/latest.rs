@@ -137,12 +137,13 @@ enum Change {
     Tombstone,
 }
 
-/// Walks over what lies from `from` on, and returns where that ended: at the end as it was at the beginning, or later when
+/// Walks over what lies from `from` on, and returns where that ended: where readers could read to at the beginning, or later when
 /// something was taken out meanwhile, because of records that must then be seen too.
 fn learn(partition: &Partition, from: Offset, mut note: impl FnMut(&[u8], Change)) -> Result<Offset> {
     let mut walked_to = from;
     loop {
-        let (rewrites, end) = (partition.log().rewrites(), partition.end());
+        // What is not decided yet is not walked over: it may be what a key is left with.
+        let (rewrites, end) = (partition.log().rewrites(), partition.stable());
         let mut reader = partition.walk(walked_to..end)?;
         loop {
             let records = reader.fetch()?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::format::partition_for_key;
 use crate::log::{
-    Append, AtEnd, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, StreamKey, Undecided,
-    Visibility,
+    Append, Appended, AtEnd, BelowStart, Log, OffsetAndTimestamp, OnDamage, Reader, RecordSlice, StreamKey,
+    Undecided, Visibility,
 };
 use crate::topic::internal::{InternalTopic, refuse_write};
 use crate::topic::metadata::BatchMetadata;
@@ -169,7 +169,12 @@ impl Partition {
     /// The same of a record that a layer above needs: until it has said so, nothing takes it out.
     pub(crate) fn append_needed(&self, record: &Record<'_>, durability: Durability) -> Result<BatchMetadata> {
         let how = Append { is_needed: true, ..how(durability, None) };
-        let appended = self.log.append(std::slice::from_ref(record), &how);
+        self.told(self.log.append(std::slice::from_ref(record), &how))
+    }
+
+    /// What came of an append, as callers are told.
+    #[inline(always)]
+    fn told(&self, appended: Result<Appended>) -> Result<BatchMetadata> {
         let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
         let offsets = (appended.first_offset, appended.last_offset);
         Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
@@ -220,16 +225,14 @@ impl Partition {
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
         conditions.iter().try_for_each(|condition| self.check_has_stream(condition))?;
-        let appended = self.log.append_when(conditions, records, &how(written(durability), None));
-        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
-        let offsets = (appended.first_offset, appended.last_offset);
-        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+        self.told(self.log.append_when(conditions, records, &how(written(durability), None)))
     }
 
-    /// An error for a condition on a stream that is in another partition: here it would be judged by events that are not its own.
+    /// An error for a condition on a stream where there are none, and on one of another partition: it would be judged by others' events.
     pub(crate) fn check_has_stream(&self, condition: &Condition) -> Result<()> {
         self.log.check_process()?;
         let On::Stream { key, .. } = &condition.on else { return Ok(()) };
+        self.log.check_key_index()?;
         self.check_has_key(key)
     }
 
@@ -254,10 +257,7 @@ impl Partition {
         durability: Durability,
     ) -> Result<BatchMetadata> {
         self.refuse_internal()?;
-        let appended = self.log.append_expected((stream, expected), records, &how(written(durability), None));
-        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
-        let offsets = (appended.first_offset, appended.last_offset);
-        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+        self.told(self.log.append_expected((stream, expected), records, &how(written(durability), None)))
     }
 
     fn append_with(
@@ -266,10 +266,7 @@ impl Partition {
         durability: Durability,
         expected_end: Option<Offset>,
     ) -> Result<BatchMetadata> {
-        let appended = self.log.append(records, &how(durability, expected_end));
-        let appended = appended.map_err(|error| error.in_partition(self.topic_partition()))?;
-        let offsets = (appended.first_offset, appended.last_offset);
-        Ok(BatchMetadata::new(self.number(), offsets, appended.timestamp))
+        self.told(self.log.append(records, &how(durability, expected_end)))
     }
 
     /// Returns a reader that begins at `offset`.
@@ -344,6 +341,8 @@ impl Partition {
     }
 
     /// Returns a copy of the record at `offset`; `None` if no record has that offset any more because it was compacted away or erased.
+    /// As for readers of committed records, there is none of an aborted transaction, and none, your own included, from
+    /// [`stable`](Self::stable) on.
     ///
     /// Finds the batch through the sparse index and checks its CRC each time, so the cost grows with the size of the batches.
     /// If you mostly read single records, send them one by one with a [`batch_size`](crate::ProducerBuilder::batch_size) of 2 to

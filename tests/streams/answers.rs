@@ -1,8 +1,12 @@
 //! What streams answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use annals::{Condition, Durability, Error, Expected, Query, Record, Store, TopicConfig};
+use annals::{
+    CleanupPolicy, Condition, Durability, Error, Expected, Query, ReadMode, Record, Store, TopicConfig,
+};
+use annals_testing::{Call, Fault, FaultyFileSystem, Gate, Times};
 
 use super::common::fast_dir;
 use super::world::{compare, event, indexed};
@@ -248,4 +252,35 @@ fn what_was_erased_or_closed_while_a_look_backwards_went_on_is_not_handed_out() 
     store.close().unwrap();
     assert!(matches!(other.next(), Some(Err(Error::StoreClosed { .. }))));
     assert!(other.next().is_none(), "an error is the last item");
+}
+
+/// It was looked for below the end as that was when the look began, and what stood there was gone by then: a key that had an event at every
+/// moment had none.
+#[test]
+fn the_last_event_of_a_key_was_none_while_a_compaction_took_it_for_the_sake_of_a_newer_one() {
+    let (files, dir) = (FaultyFileSystem::new(), fast_dir());
+    let builder = Store::builder(dir.path()).file_system(files.clone()).read_mode(ReadMode::Positional);
+    let store = builder.maintain_by_hand().open().unwrap();
+    let table = store.create_topic("table", indexed().cleanup_policy(CleanupPolicy::Compact)).unwrap();
+    let put =
+        |key: &str| table.append_to(key, Expected::Any, &[Record::new().value("1")]).unwrap().last_offset;
+    let fill = || (0..60).for_each(|_| _ = put("other"));
+    let get = || table.get("key").unwrap().map(|event| event.offset);
+    let version = || table.stream("key").unwrap().version().unwrap();
+    let looks: [&(dyn Fn() -> Option<i64> + Sync); 2] = [&get, &version];
+    for look in looks {
+        put("key");
+        fill();
+        let gate = Arc::new(Gate::default());
+        files.fail(&[Call::Read], ".keyindex", (0, Times::Once), Fault::Hold(Arc::clone(&gate)));
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(look);
+            gate.await_arrival();
+            let newer = put("key");
+            fill();
+            table.compact().unwrap();
+            gate.open();
+            assert_eq!(looking.join().unwrap(), Some(newer));
+        });
+    }
 }

@@ -122,6 +122,44 @@ fn a_snapshot_was_stored_of_a_stream_without_its_event() {
     snapshots.store("other", others, b"1").unwrap();
 }
 
+/// Who had found no snapshot came to what is left behind the first one that another made meanwhile.
+#[test]
+fn what_is_deleted_behind_a_snapshot_that_came_after_the_look_is_told() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    let versions: Vec<_> = (0..10).map(|_| append(&topic, "a", "1")).collect();
+    topic.partition(0).unwrap().delete_records(3).unwrap();
+    let (snapshot, mut rest) = snapshots.read("a").unwrap();
+    assert_eq!((snapshot, rest.fetch().unwrap().len()), (None, 7), "it begins where it begins");
+    let (snapshot, mut rest) = snapshots.read("a").unwrap();
+    assert_eq!(snapshot, None);
+    snapshots.store("a", versions[9], b"10").unwrap();
+    topic.partition(0).unwrap().delete_records(versions[9]).unwrap();
+    let told = rest.fetch();
+    assert!(matches!(told, Err(Error::OffsetOutOfRange { requested: 3, start: 9, .. })), "{told:?}");
+    let (snapshot, rest) = snapshots.read("a").unwrap();
+    assert_eq!((snapshot.map(|one| one.state), rest.into_iter().count()), (Some(b"10".to_vec()), 0));
+}
+
+/// Whoever had the offset of what it had sent, and had read nothing since, was told that there is no such event.
+#[test]
+fn a_snapshot_of_an_event_in_memory_was_refused() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let snapshots = store.snapshots("events").unwrap();
+    for _ in 0..10 {
+        let sent = partition.append(&[Record::new().key("a").value("1")], Durability::Memory).unwrap();
+        snapshots.store("a", sent.last_offset, b"so many").unwrap();
+        assert!(partition.durable() > sent.last_offset);
+        let early = snapshots.store("a", sent.last_offset + 1, b"of what is not there");
+        assert!(matches!(early, Err(Error::InvalidArgument { .. })), "{early:?}");
+    }
+}
+
 #[test]
 fn an_erased_snapshot_is_in_no_file() {
     let dir = fast_dir();

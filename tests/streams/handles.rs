@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use annals::{Durability, Error, Expected, Record, RecordRef, Store, TopicConfig, Transaction};
+use annals::{Condition, Durability, Error, Expected, Record, RecordRef, Store, TopicConfig, Transaction};
 
 use super::common::fast_dir;
 use super::world::indexed;
@@ -60,6 +60,26 @@ fn a_stream_from_before_partitions_were_added_was_appended_to_in_the_wrong_one()
         assert_eq!(topic.stream(key).unwrap().read(..).unwrap().into_iter().count(), 1, "{key}");
     }
     assert!(moved > 5, "{moved}");
+}
+
+/// The events were sent, and nobody was told that the topic has no streams any more.
+#[test]
+fn a_transaction_that_expected_nothing_of_a_stream_appended_to_it_without_an_index() {
+    let dir = fast_dir();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic("events", indexed()).unwrap();
+    let (stream, partition) = (topic.stream("a").unwrap(), topic.partition(0).unwrap());
+    store.alter_topic("events", TopicConfig::new().key_index(false)).unwrap();
+    let event = [Record::new().value("1")];
+    let is_config = |error| matches!(error, Some(Error::InvalidConfig { .. }));
+    for expected in [Expected::Any, Expected::NoStream] {
+        let condition = Condition::stream("a", expected);
+        assert!(is_config(partition.append_when(&[condition], &event, Durability::Os).err()), "{expected:?}");
+        let mut tx = store.transaction("t").unwrap();
+        assert!(is_config(tx.append_to(&stream, expected, &event).err()), "{expected:?}");
+        assert!(is_config(stream.append(expected, &event, Durability::Os).err()), "{expected:?}");
+    }
+    assert_eq!(partition.end(), 0);
 }
 
 #[test]

@@ -204,7 +204,8 @@ impl Log {
     fn accept(&self, known: &mut Known, list: SegmentList, (basis, number): (Basis, Option<u64>)) {
         let list = Arc::new(list);
         let before = self.segment_list();
-        if before.has_lost(&list) {
+        let takes_out = before.has_lost(&list);
+        if takes_out {
             self.rewrites.fetch_add(1, Ordering::AcqRel);
         }
         before.missing_in(&list).for_each(|segment| segment.leave());
@@ -213,6 +214,9 @@ impl Log {
         }
         let thinned = before.thinned_in(&list);
         *self.segments.write() = list;
+        if takes_out {
+            self.rewrites.fetch_add(1, Ordering::AcqRel);
+        }
         thinned.into_iter().for_each(|place| self.thinned.note(place));
         known.basis = basis;
         self.watchers.raise();

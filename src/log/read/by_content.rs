@@ -1,6 +1,7 @@
 //! Reading the records of a key, or those that match a query, and no others: forwards.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -165,36 +166,45 @@ impl ContentReader {
             if self.sight.refresh() {
                 self.waiting.clear();
             }
-            let start = self.sight.reader.list.start();
-            if self.position < start {
-                if self.sight.reader.below_start == BelowStart::Fail {
-                    return Err(self.log().out_of_range(self.position));
-                }
-                self.position = start;
-            }
-            if self.waiting.is_empty() && !self.look_up()? {
-                return Ok(None);
-            }
-            let Some(waiting) = self.waiting.front_mut() else { continue };
-            let (segment, Some(hit)) = (Arc::clone(&waiting.segment), waiting.hits.pop_front()) else {
-                self.position = waiting.through;
-                self.waiting.pop_front();
-                continue;
-            };
-            match self.sight.look(&segment, hit) {
-                // The hit is out of its row: only what is looked up again from the position has it.
-                Err(error) => {
-                    self.waiting.clear();
-                    return Err(error);
-                }
-                Ok(Seen::Again) => self.waiting.clear(),
-                Ok(Seen::Nothing) => self.position = hit.offset + 1,
-                Ok(Seen::Record(sighted)) => {
-                    self.position = hit.offset + 1;
-                    return Ok(Some(sighted));
-                }
+            if let ControlFlow::Break(next) = self.go_on()? {
+                return Ok(next);
             }
         }
+    }
+
+    /// One step towards it, by the list that was taken last.
+    #[inline]
+    fn go_on(&mut self) -> Result<ControlFlow<Option<Sighted>>> {
+        let start = self.sight.reader.list.start();
+        if self.position < start {
+            if self.sight.reader.below_start == BelowStart::Fail {
+                return Err(self.log().out_of_range(self.position));
+            }
+            self.position = start;
+        }
+        if self.waiting.is_empty() && !self.look_up()? {
+            return Ok(ControlFlow::Break(None));
+        }
+        let Some(waiting) = self.waiting.front_mut() else { return Ok(ControlFlow::Continue(())) };
+        let (segment, Some(hit)) = (Arc::clone(&waiting.segment), waiting.hits.pop_front()) else {
+            self.position = waiting.through;
+            self.waiting.pop_front();
+            return Ok(ControlFlow::Continue(()));
+        };
+        match self.sight.look(&segment, hit) {
+            // The hit is out of its row: only what is looked up again from the position has it.
+            Err(error) => {
+                self.waiting.clear();
+                return Err(error);
+            }
+            Ok(Seen::Again) => self.waiting.clear(),
+            Ok(Seen::Nothing) => self.position = hit.offset + 1,
+            Ok(Seen::Record(sighted)) => {
+                self.position = hit.offset + 1;
+                return Ok(ControlFlow::Break(Some(sighted)));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Looks up what the segment of the position has, and as many after it as have few: what one look waits for in memory, others
@@ -203,6 +213,10 @@ impl ContentReader {
         let until = self.sight.reader.limit().min(self.until);
         if self.position >= until {
             return Ok(false);
+        }
+        if self.sight.reader.list_changed() {
+            // What lies below the limit may stand in a segment that the list lacks.
+            return Ok(true);
         }
         let list = Arc::clone(&self.sight.reader.list);
         let is_cold = self.sight.selection.prefetch(list.from(self.position).take(MOST_AHEAD));
@@ -272,5 +286,16 @@ impl ContentReader {
             gathered.add(&self.sight, sighted);
         }
         Ok(gathered.slices)
+    }
+
+    /// The offset of the next record, of which a step is taken after `meanwhile` by the list from before that.
+    pub(in crate::log) fn next_around(&mut self, meanwhile: impl FnOnce()) -> Result<Option<Offset>> {
+        self.sight.refresh();
+        meanwhile();
+        let next = match self.go_on()? {
+            ControlFlow::Break(next) => next,
+            ControlFlow::Continue(()) => self.next()?,
+        };
+        Ok(next.map(|sighted| sighted.offset))
     }
 }

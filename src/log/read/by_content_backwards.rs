@@ -51,6 +51,11 @@ impl ContentBackwards {
         self.sight.reader.log()
     }
 
+    /// What is handed out next lies below.
+    pub(crate) fn until(&self) -> Offset {
+        self.until
+    }
+
     /// The next records towards the beginning, the last one first: one alone, or some of one batch. None at the beginning.
     pub(crate) fn fetch(&mut self) -> Result<Vec<RecordSlice>> {
         let until = self.until;

@@ -104,6 +104,24 @@ fn a_batch_that_was_written_again_during_a_fetch_gave_bytes_of_another_record() 
     }
 }
 
+/// A reader went on behind an event that came into the next segment between its look at the list and its look at the end.
+#[test]
+fn an_event_that_came_with_a_roll_between_two_looks_of_a_reader_was_passed_over() {
+    let place = Place::new(ReadMode::Mapped);
+    let log = place.open();
+    log.set_config(with_keys(true));
+    let put = |key| log.append(&[Record::new().key(key)], &how(Durability::Os)).unwrap();
+    put("other");
+    let mut reader = ContentReader::new(&log, Arc::new(Selection::key(b"a")), (0, Offset::MAX));
+    assert!(reader.fetch(FetchLimits { max_records: 9, max_bytes: 9000 }).unwrap().is_empty());
+    put("other");
+    let next = reader.next_around(|| {
+        assert!(log.roll().unwrap());
+        put("a");
+    });
+    assert_eq!((next.unwrap(), reader.position()), (Some(2), 3));
+}
+
 #[test]
 fn the_index_in_front_of_offsets_that_compaction_took_was_never_used() {
     let place = Place::new(ReadMode::Mapped);

@@ -326,4 +326,18 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Ok(PartitionReader::new(self.place.clone(), reader))",
         caught_by: &[tests("interface", &["retention::the_latest_values"])],
     },
+    Bug {
+        name: "a-reader-of-events-goes-on-behind-a-roll",
+        file: "src/log/read/by_content.rs",
+        good: "        if self.sight.reader.list_changed() {\n            // What lies below",
+        bad: "        if false {\n            // What lies below",
+        caught_by: &[tests("lib", &["log::tests::keys::an_event_that_came_with_a_roll"])],
+    },
+    Bug {
+        name: "latest-walks-over-what-is-not-decided",
+        file: "src/topic/latest.rs",
+        good: "(partition.log().rewrites(), partition.stable());",
+        bad: "(partition.log().rewrites(), partition.end());",
+        caught_by: &[tests("interface", &["compaction::the_latest_values_left_a_key_out"])],
+    },
 ];

@@ -402,4 +402,32 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "&format!(\"{}:{topic:.0}:{partition}\", self.name)",
         caught_by: &[tests("streams", &["handles::projections_of_one_name"])],
     },
+    Bug {
+        name: "a-snapshot-of-an-event-in-memory-is-refused",
+        file: "src/stream/snapshots.rs",
+        good: "if version < 0 || !stream.has_committed(version)? {",
+        bad: "if version < 0 || version >= events.end() || !stream.has_committed(version)? {",
+        caught_by: &[tests("streams", &["deleted::a_snapshot_of_an_event_in_memory"])],
+    },
+    Bug {
+        name: "who-expects-nothing-needs-no-index",
+        file: "src/topic/partition.rs",
+        good: "        self.log.check_key_index()?;\n        self.check_has_key(key)",
+        bad: "        self.check_has_key(key)",
+        caught_by: &[tests("streams", &["handles::a_transaction_that_expected_nothing"])],
+    },
+    Bug {
+        name: "the-last-event-is-not-looked-for-again",
+        file: "src/stream/stream.rs",
+        good: "            if log.rewrites() == rewrites {\n",
+        bad: "            if true {\n",
+        caught_by: &[tests("streams", &["answers::the_last_event_of_a_key"])],
+    },
+    Bug {
+        name: "who-found-no-snapshot-goes-on-behind-a-deletion",
+        file: "src/stream/snapshots.rs",
+        good: "Ok((snapshot, stream.read(from..)?.fails_below_start()))",
+        bad: "let reader = stream.read(from..)?;\n        Ok(if snapshot.is_some() { (snapshot, reader.fails_below_start()) } else { (None, reader) })",
+        caught_by: &[tests("streams", &["deleted::what_is_deleted_behind_a_snapshot_that_came"])],
+    },
 ];
