@@ -72,8 +72,9 @@ pub struct RecordDump {
     pub value: Option<Vec<u8>>,
     /// The headers in the order they were sent in.
     pub headers: Vec<HeaderDump>,
-    /// A description of the content, for markers of transactions and for the records of `__consumer_offsets` and `__transaction_state`, which are
-    /// recognised by the name of their directory; `None` for a program's own records.
+    /// A description of the content, for markers of transactions and for the records of topics that a store keeps for itself, as
+    /// `__consumer_offsets`, which are recognised by the name of their directory; `None` for a program's own records. In `__delayed_messages` it
+    /// says when the record is delivered, and where to; key, value and the other headers are the program's.
     pub words: Option<String>,
 }
 

@@ -152,6 +152,16 @@ impl SegmentDump {
         Ok(BatchHeader::decode(&self.read(position, BatchHeader::LEN)?))
     }
 
+    /// The length of the `.log` by now.
+    pub(super) fn end_by_now(&self) -> Result<u64> {
+        self.file.len()
+    }
+
+    /// As [`header_at`](Self::header_at), also of what was written since the file was opened.
+    pub(super) fn header_by_now(&self, position: u64) -> Result<std::result::Result<BatchHeader, Malformed>> {
+        Ok(BatchHeader::decode(&self.file.read(position, BatchHeader::LEN)?))
+    }
+
     pub(super) fn is_zero_from(&self, mut position: u64) -> Result<bool> {
         while position < self.bytes {
             let chunk = self.read(position, CHUNK)?;

@@ -82,12 +82,13 @@ pub(super) struct Landmark {
     pub(super) header: BatchHeader,
 }
 
-/// The headers of all batches, up to the first that cannot be believed.
+/// The headers of all batches, up to the first that cannot be believed. Those among them that have come since the file was opened: an index that
+/// was written meanwhile has entries of them.
 pub(super) fn landmarks(segment: &SegmentDump) -> Result<Vec<Landmark>> {
     let mut found = Vec::new();
-    let mut position = 0;
-    while position < segment.bytes() {
-        let Ok(header) = segment.header_at(position)? else { break };
+    let (mut position, end) = (0, segment.end_by_now()?);
+    while position < end {
+        let Ok(header) = segment.header_by_now(position)? else { break };
         found.push(Landmark { position, header });
         position += header.total_len() as u64;
     }

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::format::{DELIVER_AT_HEADER as AT_HEADER, DELIVER_TO_HEADER as TO_HEADER};
 use crate::topic::{DELAYED, OwnedRecord, Partition, RecordRef, Topics};
 use crate::types::Timestamp;
-
-/// When it is to be delivered: i64 milliseconds.
-const AT_HEADER: &str = "annals.deliver.at";
-/// Where to: 16 bytes topic id, u32 partition, the topic's name.
-const TO_HEADER: &str = "annals.deliver.to";
 
 /// The shortest wait. Each step waits twice as long as the one before.
 pub(super) const FIRST_WAIT_MS: Timestamp = 16;

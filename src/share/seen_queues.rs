@@ -17,7 +17,7 @@ use crate::share::share_partition::SharePartition;
 use crate::share::state_log::{AllFound, Found, SlotName};
 use crate::share::stats::age_of;
 use crate::share::step_bytes;
-use crate::topic::{Partition, SHARE_STATE, Topics, unless_deleted};
+use crate::topic::{LeftOut, Partition, SHARE_STATE, Topics, unless_deleted};
 use crate::types::{Offset, Timestamp};
 
 /// So few offsets are looked at one by one: an end of a transaction is no message, and a queue that is done has none.
@@ -89,8 +89,9 @@ impl SeenQueues {
         Self { topics, clock, root, seen: Mutex::default() }
     }
 
-    /// Figures of all queues whose topics are there, by topic and group. Reads what was written of states, and of letters, since the last look.
-    pub(crate) fn stats(&self) -> Result<Vec<ReaderQueueStats>> {
+    /// Figures of all queues whose topics are there, by topic and group, but for topics that cannot be looked at. Reads what was written of
+    /// states, and of letters, since the last look.
+    pub(crate) fn stats(&self, left_out: &LeftOut) -> Result<Vec<ReaderQueueStats>> {
         let mut seen = self.seen.lock();
         seen.states.drop_new();
         // First: what is taken out of there meanwhile was put into the topic before.
@@ -106,7 +107,7 @@ impl SeenQueues {
         }
         letters.retain(|name, _| states.0.contains_key(name));
         let mut all: BTreeMap<(String, String), ReaderQueueStats> = BTreeMap::new();
-        for topic in self.topics.all() {
+        for topic in self.topics.all().iter().filter(|topic| !left_out.contains_key(topic.name())) {
             for partition in topic.partitions() {
                 states.add_new(topic.id(), (partition.number(), partition.start()));
                 let of = states.of_partition(topic.id(), partition.number());

@@ -10,7 +10,7 @@ use crate::share::{Holds, Kept, Queues};
 use crate::store::failures::{Failing, Failures};
 use crate::store::folding::Folds;
 use crate::store::stats::{StoreStats, all_group_stats};
-use crate::topic::{Partition, Removed, Topic, Topics, unless_deleted};
+use crate::topic::{LeftOut, Partition, Removed, Topic, Topics, unless_deleted};
 use crate::transaction::TransactionStats;
 use crate::types::TopicPartition;
 
@@ -220,7 +220,7 @@ impl Caretaker {
         let topics = self.topics.all();
         let topics =
             topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<Vec<_>>>()?;
-        let groups = all_group_stats(&self.groups);
+        let groups = all_group_stats(&self.groups, &LeftOut::new());
         let (callback_panics, last_panic) = self.failures.panics();
         let there = self.topics.all();
         let there = there.iter().flat_map(Topic::partitions).map(|partition| partition.log().appended());

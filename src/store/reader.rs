@@ -16,7 +16,7 @@ use crate::segment::ReadMode;
 use crate::share::{QueueBuilder, Queues, SeenQueues, StepFiles, Worker};
 use crate::store::builder::StoreBuilder;
 use crate::store::stats::{GroupStats, ReaderStats, all_group_stats, group_stats};
-use crate::topic::{TopicContext, TopicView, Topics, unless_deleted};
+use crate::topic::{Topic, TopicContext, TopicView, Topics, look_at_each};
 use crate::transaction::{LeftJudge, ReaderTransactionStats, judge_in_memory, seen_transactions};
 use crate::types::TopicPartition;
 
@@ -327,22 +327,23 @@ impl StoreReader {
     }
 
     /// Returns figures of all topics, groups and queues. The first call reads everything that is written of queues' states, up to some
-    /// segments of 16 MiB, and all dead letters; later calls read what was added since.
+    /// segments of 16 MiB, and all dead letters; later calls read what was added since. A topic that cannot be opened has none, and is
+    /// [named](ReaderStats::left_out): it may be waited for the owner to show it, 10 s at the first call.
     ///
     /// # Errors
-    /// As for [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) for the states.
+    /// [`Io`](Error::Io) and [`Corrupt`](Error::Corrupt) where no topic can be looked at; [`Corrupt`](Error::Corrupt) for the states.
     pub fn stats(&self) -> Result<ReaderStats> {
         self.inner.topics.check_process()?;
-        let topics = self.inner.topics.all();
-        let topics =
-            topics.iter().filter_map(|topic| unless_deleted(topic.stats())).collect::<Result<_>>()?;
-        let groups = all_group_stats(&self.inner.groups);
-        Ok(ReaderStats { topics, groups, queues: self.inner.seen_queues.stats()? })
+        let (topics, left_out) = look_at_each(&self.inner.topics.all(), Topic::stats)?;
+        let groups = all_group_stats(&self.inner.groups, &left_out);
+        let queues = self.inner.seen_queues.stats(&left_out)?;
+        Ok(ReaderStats { topics, groups, queues, left_out: left_out.into_iter().collect() })
     }
 
     /// Returns the transactions of which some is written and whose ends are not, by producer: those under way in the process that writes, or
     /// those that the last one has left. A transaction that is still in memory is not among them. If there are any, it reads the headers of
-    /// the batches after the first of them, and all of `__transaction_state`.
+    /// the batches after the first of them, and all of `__transaction_state`. What topics hold of them that cannot be opened is
+    /// left out: [`stats`](Self::stats) names those.
     ///
     /// ```
     /// # use annals::{Record, Store, StoreReader, TopicConfig};
@@ -360,7 +361,7 @@ impl StoreReader {
     /// ```
     ///
     /// # Errors
-    /// As for [`Partition::stats`](crate::Partition::stats); [`Corrupt`](Error::Corrupt) for what it has to read.
+    /// As for [`stats`](Self::stats); [`Corrupt`](Error::Corrupt) for what was decided.
     pub fn open_transactions(&self) -> Result<Vec<ReaderTransactionStats>> {
         self.inner.topics.check_process()?;
         seen_transactions(&self.inner.topics, self.inner.clock.now())

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::figures::{Counters, Latencies};
 use crate::group::{GroupProgress, Groups};
 use crate::share::{QueueStats, ReaderQueueStats};
-use crate::topic::TopicStats;
+use crate::topic::{LeftOut, TopicStats};
 use crate::transaction::TransactionStats;
 use crate::types::{Offset, TopicPartition};
 
@@ -71,6 +71,10 @@ pub struct ReaderStats {
     pub groups: Vec<GroupStats>,
     /// Queues, by topic and group, as far as their state is written.
     pub queues: Vec<ReaderQueueStats>,
+    /// Topics that cannot be opened, in the order of their names, and why: nothing above has figures of them. Beside the process that has the
+    /// store these are those that it does not show. What [`Store::open_read_only`](crate::Store::open_read_only) found so is in
+    /// [`recovery`](crate::StoreReader::recovery) instead.
+    pub left_out: Vec<(String, Error)>,
 }
 
 /// A group's figures.
@@ -129,9 +133,13 @@ pub(super) fn group_stats(groups: &Groups, name: String) -> GroupStats {
     stats_of(name, progress)
 }
 
-/// Those of all groups, which look at what was committed together.
-pub(super) fn all_group_stats(groups: &Groups) -> Vec<GroupStats> {
-    groups.progress_of_all().into_iter().map(|(name, progress)| stats_of(name, progress)).collect()
+/// Those of all groups, which look at what was committed together. How far they are in topics that cannot be looked at is not known.
+pub(super) fn all_group_stats(groups: &Groups, left_out: &LeftOut) -> Vec<GroupStats> {
+    let stats = |(name, mut progress): (String, GroupProgress)| {
+        progress.partitions.retain(|place, _| !left_out.contains_key(place.topic()));
+        stats_of(name, progress)
+    };
+    groups.progress_of_all().into_iter().map(stats).collect()
 }
 
 fn stats_of(name: String, progress: GroupProgress) -> GroupStats {

@@ -68,6 +68,7 @@ pub use records::{Records, RecordsIter};
 pub(crate) use repair::repair;
 pub(crate) use route::Route;
 pub use stats::TopicStats;
+pub(crate) use stats::{LeftOut, look_at_each};
 #[cfg(feature = "async")]
 pub use stream::PartitionStream;
 pub use topic::Topic;

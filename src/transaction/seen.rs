@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::log::{Fate, Unended};
-use crate::topic::{Topics, unless_deleted};
+use crate::topic::{Topics, look_at_each, unless_deleted};
 use crate::transaction::decisions::{DecisionLog, Decisions};
 use crate::transaction::ids::ProducerId;
 use crate::types::{Offset, Timestamp, TopicPartition};
@@ -68,11 +68,12 @@ pub struct ReaderTransactionStats {
     pub partitions: Vec<(TopicPartition, Offset)>,
 }
 
-/// All of them, by producer. Reads headers of batches from the first of them to the ends of their partitions, and where there are any what was
+/// All of them, by producer, but for what topics hold that cannot be opened. Reads headers of batches from the first of them to the ends of their partitions, and where there are any what was
 /// decided.
 pub(crate) fn seen_transactions(topics: &Arc<Topics>, now: Timestamp) -> Result<Vec<ReaderTransactionStats>> {
     let mut seen: BTreeMap<ProducerId, Vec<(TopicPartition, Unended)>> = BTreeMap::new();
-    for topic in topics.all() {
+    let (open, _) = look_at_each(&topics.all(), |topic| topic.stats().map(|_| topic.clone()))?;
+    for topic in open {
         for partition in topic.partitions() {
             let log = partition.log();
             let unended = unless_deleted(log.unended().map_err(|error| log.explain(error)));

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use annals::dump::{BatchDump, SegmentDump, SnapshotDump, Stretch};
 use annals::{Codec, Durability, Error, Record, Store, TopicConfig};
@@ -326,5 +327,76 @@ fn a_segment_that_was_removed_meanwhile_ended_the_look_at_all_others() -> Outcom
             assert!(found.as_ref().is_ok_and(|found| (1..=100).contains(found)), "{found:?}");
         });
     }
+    Ok(())
+}
+
+/// Queues, ids and what is sent for later: none of it is only hexadecimal.
+#[test]
+fn what_queues_ids_and_schedules_keep_is_shown_in_words() -> Outcome {
+    let (dir, day) = (tempfile::tempdir()?, Duration::from_secs(86_400));
+    let store = Store::open(dir.path())?;
+    store.create_topic("mails", TopicConfig::new())?;
+    for value in ["to alice", "to bob"] {
+        store.producer().send(Record::to("mails").value(value))?;
+    }
+    let mut worker = store.queue("mails", "postman")?;
+    let mut taken = worker.take(2, Duration::from_secs(5))?.into_iter();
+    taken.next().unwrap().ack()?;
+    taken.next().unwrap().reject("no such address")?;
+    drop(worker);
+    store.schedule().deliver_after(Record::to("mails").key("carol").value("later"), day)?;
+    store
+        .enqueuer_builder("mails")
+        .unique_within(day, 1000)
+        .build()?
+        .send_once("mail-1", Record::new().value("once"))?;
+    store.close()?;
+
+    let said = |topic: &str| -> Outcome<Vec<String>> {
+        let mut said = Vec::new();
+        for entry in fs::read_dir(dir.path())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.rsplit_once('-').is_some_and(|(name, _)| name == topic) {
+                for (_, words) in words(&path)? {
+                    said.push(words.ok_or("a record of which nothing is said")?);
+                }
+            }
+        }
+        assert!(said.iter().all(|words| !words.starts_with("not understood")), "{said:?}");
+        Ok(said)
+    };
+    let has = |said: &[String], begin: &str, end: &str| {
+        assert!(
+            said.iter().any(|words| words.starts_with(begin) && words.contains(end)),
+            "{begin} {end}: {said:?}"
+        );
+    };
+    let queues = said("__share_group_state")?;
+    has(&queues, "queue of group postman, partition 0 of topic ", ": snapshot ");
+    has(&queues, "queue of group postman, partition 0 of topic ", " given up");
+    has(&queues, "dead letters that group postman has of mails, ", ": snapshot ");
+    let ids = said("__message_ids")?;
+    has(&ids, "ids sent to topic ", ": number ");
+    has(&ids, "ids sent to topic ", ": known for 86400000 ms, 1000 of them, in ");
+    has(&said("__delayed_messages")?, "to be delivered to mails-0 at ", ", topic id ");
+    Ok(())
+}
+
+/// The store has gone on to the next segment before the index of this one is looked at.
+#[test]
+fn entries_of_what_was_written_since_the_look_began_were_misfits() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    filled(dir.path(), Codec::None)?;
+    let orders = dir.path().join("orders-0");
+    let path = orders.join("00000000000000000000.log");
+    let all = fs::read(&path)?;
+    fs::write(&path, &all[..all.len() / 2])?;
+    let segment = SegmentDump::open(&path)?;
+    fs::write(&path, &all)?;
+    let (offsets, times) = (segment.offset_index()?.unwrap(), segment.time_index()?.unwrap());
+    assert!(offsets.entries.len() > 2 && segment.bytes() < all.len() as u64);
+    assert!(offsets.entries.iter().all(|entry| entry.misfit.is_none()), "{offsets:?}");
+    assert!(times.entries.iter().all(|entry| entry.misfit.is_none()), "{times:?}");
     Ok(())
 }

@@ -226,3 +226,43 @@ fn a_topic_that_cannot_be_opened_is_named_and_the_others_are_read() {
     assert!(reader.recovery().iter().any(|report| report.failure.is_some()));
     assert!(reader.topic("orders").unwrap().partition(0).unwrap().end() > 0);
 }
+
+/// Beside an owner, or without one: the others have figures.
+#[test]
+fn one_topic_that_cannot_be_opened_took_the_figures_of_all_from_those_who_are_attached() {
+    let dir = fast_dir();
+    let store = filled(dir.path());
+    store.create_topic("broken", TopicConfig::new()).unwrap();
+    store.producer().send(Record::to("broken").value("1")).unwrap();
+    let mut billing = store.consumer("of broken").unwrap();
+    billing.assign([("broken", 0), ("orders", 0)]).unwrap();
+    billing.commit_offsets([(("broken", 0).into(), 1), (("orders", 0).into(), 0)]).unwrap();
+    drop(billing);
+    store.close().unwrap();
+    fs::write(dir.path().join("broken-0/annals.state"), b"not a state file").unwrap();
+    let reader = StoreReader::attach(dir.path()).unwrap();
+    let seen = || {
+        let stats = reader.stats().unwrap();
+        let names: Vec<_> = stats.left_out.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["broken"]);
+        assert!(stats.topics.iter().any(|topic| topic.topic == "orders" && topic.records() > 0));
+        assert!(stats.topics.iter().all(|topic| topic.topic != "broken"));
+        let group = stats.groups.iter().find(|group| group.group == "of broken").unwrap();
+        assert_eq!(group.partitions.len(), 1, "how far it is in the other one is not known: {group:?}");
+        assert!(reader.open_transactions().is_ok());
+        stats.left_out[0].1.clone()
+    };
+    assert!(seen().is_corruption());
+    let owner = by_hand(dir.path()).open().unwrap();
+    assert!(owner.topic("broken").is_err());
+    let error = seen();
+    assert!(error.is_corruption() || matches!(error, Error::Io { .. }), "{error}");
+    owner.close().unwrap();
+    // Where nothing can be seen of any, that is what there is to say.
+    let alone = fast_dir();
+    let store = by_hand(alone.path()).open().unwrap();
+    store.create_topic("broken", TopicConfig::new()).unwrap();
+    store.close().unwrap();
+    fs::write(alone.path().join("broken-0/annals.state"), b"not a state file").unwrap();
+    assert!(StoreReader::attach(alone.path()).unwrap().stats().unwrap_err().is_corruption());
+}

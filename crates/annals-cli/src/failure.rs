@@ -51,7 +51,11 @@ impl Failure {
             Self::Conflict(_) => 4,
             Self::Store(error) => status_of(error),
             Self::Instead(error, _) => status_of(error),
-            Self::LeftOut(topics) => topics.first().map_or(6, |(_, error)| status_of(error)),
+            Self::LeftOut(topics) => topics.first().map_or(6, |(_, error)| match error {
+                // The process that has the store does not show the topic, as it could not open it.
+                Error::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut => 6,
+                error => status_of(error),
+            }),
             Self::System { source, .. } => status_of_system(source),
             Self::ReaderGone => 0,
             Self::Interrupted => 130,
@@ -83,7 +87,7 @@ fn status_of(error: &Error) -> u8 {
         | Error::Undecided { cause, .. }
         | Error::OffsetNotCommitted { cause, .. } => status_of(cause),
         // The line is what is wrong, and was named.
-        Error::Import { cause, .. } if matches!(**cause, Error::InvalidArgument { .. }) => 1,
+        Error::Import { cause, .. } if is_of_a_line(cause) => 1,
         Error::Import { cause, .. } => status_of(cause),
         Error::Full { .. } => 8,
         Error::UnsupportedFormat { .. } => 9,
@@ -96,6 +100,18 @@ fn status_of(error: &Error) -> u8 {
         | Error::KeyRequired { .. } => 2,
         _ => 1,
     }
+}
+
+/// Whether it is what stands in a line that is wrong.
+pub(crate) fn is_of_a_line(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::UnknownPartition { .. }
+            | Error::InvalidTimestamp { .. }
+            | Error::RecordTooLarge { .. }
+            | Error::KeyRequired { .. }
+            | Error::InvalidArgument { .. }
+    )
 }
 
 fn status_of_system(error: &io::Error) -> u8 {
@@ -150,9 +166,12 @@ impl From<Error> for Failure {
     }
 }
 
-/// Both that has to be known: what failed at first.
+/// Both that has to be known: what failed at first. A reader that has gone is no failure, and hides none.
 pub(crate) fn both(first: Outcome, then: Outcome) -> Outcome {
-    first.and(then)
+    match first {
+        Err(Failure::ReaderGone) => then.and(first),
+        first => first.and(then),
+    }
 }
 
 /// A failure of writing to standard output.
@@ -166,4 +185,21 @@ pub(crate) fn of_output(error: io::Error) -> Failure {
 /// Opens a file for reading.
 pub(crate) fn open_file(path: &PathBuf) -> Outcome<std::fs::File> {
     std::fs::File::open(path).map_err(|error| Failure::at("open", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_gone_hides_no_failure() {
+        let gone = || Err(Failure::ReaderGone);
+        let full = || Err(Failure::at("write", Path::new("x"), io::ErrorKind::StorageFull.into()));
+        let status = |outcome: Outcome| outcome.map_or_else(|failure| failure.status(), |()| 100);
+        assert_eq!(status(both(gone(), full())), 8);
+        assert_eq!(status(both(gone(), Ok(()))), 0);
+        assert_eq!(status(both(full(), gone())), 8);
+        assert_eq!(status(both(Ok(()), full())), 8);
+        assert_eq!(status(both(Ok(()), Ok(()))), 100);
+    }
 }

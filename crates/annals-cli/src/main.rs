@@ -16,7 +16,7 @@ use clap::error::ErrorKind::MissingSubcommand;
 use clap::{CommandFactory, Parser};
 
 use crate::arguments::Arguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, both};
 use crate::show::{Screen, complain_as_object};
 
 fn main() -> ExitCode {
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let mut screen = Screen::new(&arguments);
     let outcome = interrupt::watch().and_then(|()| commands::run(&arguments, &mut screen));
     // What was printed goes out whatever happened after it.
-    let outcome = outcome.and(screen.flush());
+    let outcome = both(outcome, screen.flush());
     match outcome {
         Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use annals::backup::Backup;
 use annals::report::RecoveryReport;
-use annals::{Error, Store, StoreReader};
+use annals::{Error, Store, StoreReader, TopicView};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome, both};
@@ -113,7 +113,21 @@ pub(crate) fn with_reader(arguments: &Arguments, act: impl FnOnce(&StoreReader) 
 
 /// The same for what is to show all topics: those that it cannot are named after it.
 pub(crate) fn with_all_topics(arguments: &Arguments, act: impl FnOnce(&StoreReader) -> Outcome) -> Outcome {
-    with_reader(arguments, |store| act(store).and_then(|()| all_are_open(store)))
+    with_reader(arguments, |store| act(store).and_then(|()| all_are_seen(store)))
+}
+
+/// The same as [`all_are_open`] for a reader. One that is attached looks at a topic when that is first needed.
+pub(crate) fn all_are_seen(store: &StoreReader) -> Outcome {
+    all_are_open(store)?;
+    let topics = store.topics();
+    let unseen = topics.iter().filter_map(|topic| Some((topic.name().to_owned(), unseen(topic)?)));
+    let unseen: Vec<_> = unseen.collect();
+    if unseen.is_empty() { Ok(()) } else { Err(Failure::LeftOut(unseen)) }
+}
+
+/// Why nothing is to be seen of a topic that is listed: its files are damaged, or the process that has the store does not show it.
+pub(crate) fn unseen(topic: &TopicView) -> Option<Error> {
+    topic.stats().err().filter(|error| !matches!(error, Error::UnknownTopic { .. }))
 }
 
 /// An error that names the topics that could not be opened: they are in no list, and have no figures.

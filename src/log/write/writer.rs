@@ -299,6 +299,10 @@ impl Log {
         }
         let mut accumulator = self.accumulator.lock();
         accumulator.fail(batches, self.end(), &self.topic_partition, error);
+        // Of a partition that was deleted no offset is given out again.
+        if let Some(reason) = self.retired.get() {
+            accumulator.refuse(reason.clone());
+        }
     }
 
     fn write_batch(self: &Arc<Self>, writer: &mut Writer, batch: &mut OpenBatch) -> Result<()> {

@@ -64,6 +64,7 @@ impl Life {
 /// power cut, or appends and closes, or closes.
 pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
     let life = Life::begin(disk, promises)?;
+    let before: Vec<_> = life.store.recovery().into_iter().filter(|report| !report.clean).collect();
     let mut now = promises.observed(&life.store, &life.found)?;
     let disk = match variant % 4 {
         0 => life.end()?,
@@ -82,7 +83,7 @@ pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<
     if variant % 4 >= 2
         && let Some(report) = again.store.recovery().iter().find(|report| !report.clean)
     {
-        return Err(format!("closed, and not clean: {report:?}"));
+        return Err(format!("closed, and not clean: {report:?}; the life before: {before:?}"));
     }
     again.end().map(drop)
 }

@@ -12,6 +12,34 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "Err(error) if kind_of(&error) == Some(ErrorKind::WouldBlock) => None,",
         caught_by: &[tests("format", &["dump::a_segment_that_was_removed"])],
     },
+    Bug {
+        name: "dump-takes-entries-of-what-came-since-for-misfits",
+        file: "src/dump/stretch.rs",
+        good: "segment.end_by_now()?",
+        bad: "segment.bytes()",
+        caught_by: &[tests("format", &["dump::entries_of_what_was_written"])],
+    },
+    Bug {
+        name: "dump-says-nothing-of-what-queues-keep",
+        file: "src/dump/words.rs",
+        good: "Some(\"__share_group_state\") => Self::Queues,",
+        bad: "Some(\"__share_group_state\") => Self::Plain,",
+        caught_by: &[tests("format", &["dump::what_queues"])],
+    },
+    Bug {
+        name: "one-topic-that-cannot-be-opened-ends-all-figures-of-a-reader",
+        file: "src/topic/stats.rs",
+        good: "Err(error) if is_of_its_files(&error) => _",
+        bad: "Err(error) if is_of_its_files(&error) && topic.name().is_empty() => _",
+        caught_by: &[tests("processes", &["read_only::one_topic"])],
+    },
+    Bug {
+        name: "lag-of-a-topic-that-cannot-be-opened-is-nothing",
+        file: "src/store/stats.rs",
+        good: "retain(|place, _| !left_out.contains_key(place.topic()))",
+        bad: "retain(|place, _| !left_out.contains_key(place.topic()) || place.partition() == 0)",
+        caught_by: &[tests("processes", &["read_only::one_topic"])],
+    },
     // Readers beside a roll that waits for the disk.
     Bug {
         name: "who-reads-what-is-written-waits-for-a-roll",

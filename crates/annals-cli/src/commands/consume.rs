@@ -215,6 +215,8 @@ fn follow(options: &Options, store: &StoreReader, printer: &mut Printer<'_>) -> 
             let start = match start {
                 Some(Bound::Included(offset)) => offset,
                 Some(_) => partition.start(),
+                // What is written of transactions that are open has come before.
+                None if options.isolation_level == Level::ReadUncommitted => partition.end(),
                 None => partition.stable(),
             };
             starts.push((place, start));
@@ -272,11 +274,19 @@ fn read_partition(
     range: (Bound<Offset>, Bound<Offset>),
     printer: &mut Printer<'_>,
 ) -> Outcome<u64> {
-    let mut reader = partition.read(range)?.isolation(isolation(options));
+    // Who has named an offset is told when it is gone. Others go on at the first record that is left.
+    let names_offset = matches!(options.offset, Some(Start::At(_)));
+    let open =
+        |from: Bound<Offset>| Ok::<_, Error>(partition.read((from, range.1))?.isolation(isolation(options)));
+    let mut reader = match open(range.0) {
+        Err(error) if !names_offset && is_gone(&error) => open(Bound::Unbounded)?,
+        opened => opened?,
+    };
     let mut skipped = 0;
     while printer.left > 0 {
         interrupt::check()?;
         match reader.fetch() {
+            Err(error) if !names_offset && is_gone(&error) => reader = open(Bound::Unbounded)?,
             Ok(records) if records.is_empty() => break,
             Ok(records) => drop(printer.print(&records)?),
             Err(Error::Corrupt { resume_at: Some(next), .. }) if options.skip_damage => {
@@ -287,6 +297,11 @@ fn read_partition(
         }
     }
     Ok(skipped)
+}
+
+/// Whether the records there were deleted.
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::OffsetOutOfRange { requested, start, .. } if requested < start)
 }
 
 /// `None` where there is nothing to read. The beginning has no number: what goes there meanwhile is nobody's fault.

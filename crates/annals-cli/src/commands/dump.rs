@@ -237,15 +237,15 @@ fn record_line(kind: TimestampType, record: &RecordDump) -> String {
         size(value),
         names.join(","),
     );
-    match &record.words {
-        Some(words) => format!("{line} {words}"),
-        None => {
-            let part = |name: &str, bytes: Option<&[u8]>| match bytes {
-                Some(bytes) if std::str::from_utf8(bytes).is_err() => format!(" {name}Hex: {}", hex(bytes)),
-                Some(bytes) => format!(" {name}: {}", Escaped(bytes)),
-                None => String::new(),
-            };
-            format!("{line}{}{}", part("key", key), part("payload", value))
-        }
+    let words = record.words.as_deref().map_or_else(String::new, |words| format!(" {words}"));
+    // Key and value of what waits for its time are a program's own.
+    if !words.is_empty() && !names.contains(&"annals.deliver.to") {
+        return line + &words;
     }
+    let part = |name: &str, bytes: Option<&[u8]>| match bytes {
+        Some(bytes) if std::str::from_utf8(bytes).is_err() => format!(" {name}Hex: {}", hex(bytes)),
+        Some(bytes) => format!(" {name}: {}", Escaped(bytes)),
+        None => String::new(),
+    };
+    format!("{line}{words}{}{}", part("key", key), part("payload", value))
 }

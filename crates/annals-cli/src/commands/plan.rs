@@ -10,7 +10,7 @@ use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::show::{Object, Screen, count};
-use crate::sizes::parse_count;
+use crate::sizes::{parse_bytes, parse_count};
 use crate::times::parse_length;
 
 /// Say how many partitions a topic needs for a wanted throughput.
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     /// Records in a second that are to go through the topic; `200k` is 200,000.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     target_rate: u64,
-    /// Bytes of a record's value.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..1_000_000))]
+    /// Bytes of a record's value, as `2KiB`.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_record_bytes)]
     record_bytes: u64,
     /// Records in a second that one producer sends to one partition; measured without it.
     #[arg(long, value_name = "N", value_parser = parse_count)]
@@ -42,6 +42,12 @@ pub(crate) struct Options {
     /// How long to measure each.
     #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_measure)]
     measure: Duration,
+}
+
+/// No more than a topic takes by its default; none is a number of them, too.
+fn parse_record_bytes(text: &str) -> Result<u64, String> {
+    let bytes = if text == "0" { 0 } else { parse_bytes(text)? };
+    if bytes < 1_000_000 { Ok(bytes) } else { Err("it has to be below 1000000".to_owned()) }
 }
 
 /// Nothing is measured in no time.

@@ -177,17 +177,23 @@ impl<'a> Printer<'a> {
         let Style { parts, key_separator, null_marker, .. } = style;
         let (separator, null) = (key_separator.as_bytes(), null_marker.as_bytes());
         let out = screen.out();
+        // Between parts, and not behind the last of them, as Kafka's.
+        let mut has_part = false;
         if parts.print_timestamp {
+            between(&mut has_part, separator, out)?;
             let kind = times.get(record.topic).map_or("CreateTime", String::as_str);
-            write!(out, "{kind}:{}{key_separator}", record.timestamp)?;
+            write!(out, "{kind}:{}", record.timestamp)?;
         }
         if parts.print_partition {
-            write!(out, "Partition:{}{key_separator}", record.partition)?;
+            between(&mut has_part, separator, out)?;
+            write!(out, "Partition:{}", record.partition)?;
         }
         if parts.print_offset {
-            write!(out, "Offset:{}{key_separator}", record.offset)?;
+            between(&mut has_part, separator, out)?;
+            write!(out, "Offset:{}", record.offset)?;
         }
         if parts.print_headers {
+            between(&mut has_part, separator, out)?;
             let mut is_first = true;
             for header in record.headers {
                 if !is_first {
@@ -201,19 +207,22 @@ impl<'a> Printer<'a> {
             if is_first {
                 out.write_all(b"NO_HEADERS")?;
             }
-            out.write_all(separator)?;
         }
         if parts.print_key {
+            between(&mut has_part, separator, out)?;
             maybe(*bytes, record.key, null, out)?;
-            if !parts.no_value {
-                out.write_all(separator)?;
-            }
         }
         if !parts.no_value {
+            between(&mut has_part, separator, out)?;
             maybe(*bytes, record.value, null, out)?;
         }
         out.write_all(b"\n")
     }
+}
+
+/// Writes what stands between two parts, in front of all but the first.
+fn between(has_part: &mut bool, separator: &[u8], out: &mut impl Write) -> io::Result<()> {
+    if std::mem::replace(has_part, true) { out.write_all(separator) } else { Ok(()) }
 }
 
 fn maybe(bytes: Bytes, value: Option<&[u8]>, null: &[u8], out: &mut impl Write) -> io::Result<()> {

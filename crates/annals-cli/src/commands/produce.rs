@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use annals::{Durability, Error, Record, Topic, TopicProducer};
+use annals::{Durability, Record, Topic, TopicProducer};
 use clap::{Args, ValueEnum};
 
 use crate::arguments::Arguments;
 use crate::commands::figures::refuse_writes;
 use crate::commands::input::Lines;
 use crate::commands::line::{Format, LineReader};
-use crate::failure::{Failure, Outcome, both};
+use crate::failure::{Failure, Outcome, both, is_of_a_line};
 use crate::interrupt;
 use crate::open::with_store;
 use crate::progress::{Progress, Unit};
 use crate::show::{Object, Screen, count};
+use crate::sizes::parse_count;
 use crate::times::parse_length;
 
 /// Send lines, hexadecimal or JSON lines to a topic
@@ -57,8 +58,8 @@ pub(crate) struct Options {
     /// How long records at `memory` may wait for others, as Kafka's --timeout.
     #[arg(long, value_name = "LENGTH", default_value = "1s", value_parser = parse_length)]
     linger: Duration,
-    /// At most so many records in a second.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// At most so many records in a second; `200k` is 200,000.
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     throughput: Option<u64>,
 }
 
@@ -174,7 +175,7 @@ fn send_all(
         }
         // Each may have waited for a disk.
         interrupt::check()?;
-        if sent.records.is_multiple_of(1024) {
+        if sent.records.is_multiple_of(1024) || options.durability != Level::Memory {
             progress.at(lines.read_bytes);
         }
     }
@@ -185,13 +186,7 @@ fn send_all(
 fn of_line(number: u64, failure: Failure) -> Failure {
     match failure {
         Failure::Found(words) => Failure::Found(format!("line {number}: {words}")),
-        Failure::Store(
-            error @ (Error::UnknownPartition { .. }
-            | Error::InvalidTimestamp { .. }
-            | Error::RecordTooLarge { .. }
-            | Error::KeyRequired { .. }
-            | Error::InvalidArgument { .. }),
-        ) => Failure::Found(format!("line {number}: {error}")),
+        Failure::Store(error) if is_of_a_line(&error) => Failure::Found(format!("line {number}: {error}")),
         other => other,
     }
 }

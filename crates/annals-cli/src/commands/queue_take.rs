@@ -8,7 +8,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::commands::figures::refuse_internal;
 use crate::commands::printer::{Printer, Style};
-use crate::failure::Outcome;
+use crate::failure::{Outcome, both};
 use crate::interrupt;
 use crate::open::{directory, require_store, with_store};
 use crate::show::Screen;
@@ -91,7 +91,7 @@ fn work(options: &Take, builder: QueueBuilder, printer: &mut Printer<'_>) -> Out
     }
     // Not before all were taken: they would be taken again.
     let back = seen.into_iter().try_for_each(Messages::put_back);
-    outcome.and(back.map_err(Into::into))
+    both(outcome, back.map_err(Into::into))
 }
 
 fn print(messages: &[Message], printer: &mut Printer<'_>) -> Outcome {

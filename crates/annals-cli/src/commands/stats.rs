@@ -64,6 +64,7 @@ fn recovery_object(report: &RecoveryReport) -> Object {
         .number("end", report.end)
         .maybe_text("torn", report.torn.as_ref().map(ToString::to_string).as_deref())
         .maybe_text("failure", report.failure.as_ref().map(ToString::to_string).as_deref())
+        .maybe_text("lost_snapshot", report.lost_snapshot.as_ref().map(ToString::to_string).as_deref())
         .maybe_text("let_go", Some(report.let_go.join("; ")).filter(|all| !all.is_empty()).as_deref())
 }
 

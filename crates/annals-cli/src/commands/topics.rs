@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use crate::arguments::{Arguments, once};
 use crate::commands::figures::{is_internal, partition_object, partition_row, partition_table, topic_object};
 use crate::failure::{Failure, Outcome};
-use crate::open::{all_are_open, with_all_topics, with_made_store, with_reader, with_store};
+use crate::open::{all_are_seen, unseen, with_all_topics, with_made_store, with_reader, with_store};
 use crate::show::{Object, Screen};
 
 /// List, describe, create, alter and delete topics.
@@ -118,7 +118,7 @@ pub(crate) fn run(verb: &Verb, arguments: &Arguments, screen: &mut Screen) -> Ou
 
 fn list(options: &List, store: &StoreReader, screen: &mut Screen) -> Outcome {
     for topic in store.topics() {
-        if options.exclude_internal && is_internal(topic.name()) {
+        if options.exclude_internal && is_internal(topic.name()) || unseen(&topic).is_some() {
             continue;
         }
         screen.either(|| topic_object(&topic), topic.name())?;
@@ -129,14 +129,19 @@ fn list(options: &List, store: &StoreReader, screen: &mut Screen) -> Outcome {
 fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Outcome {
     let mut topics = chosen(store, &options.topic)?;
     topics.retain(|topic| !(options.exclude_internal && is_internal(topic.name())));
-    for (at, topic) in topics.iter().enumerate() {
-        let stats = topic.stats()?;
+    let mut is_first = true;
+    for topic in &topics {
+        let stats = match topic.stats() {
+            // It is named at the end, where all were asked for.
+            Err(_) if options.topic.is_empty() => continue,
+            stats => stats?,
+        };
         if screen.json {
             screen.object(&topic_object(topic))?;
             stats.partitions.iter().try_for_each(|one| screen.object(&partition_object(one)))?;
             continue;
         }
-        if at > 0 {
+        if !std::mem::take(&mut is_first) {
             screen.line("")?;
         }
         let config = topic.config();
@@ -153,7 +158,7 @@ fn describe(options: &Describe, store: &StoreReader, screen: &mut Screen) -> Out
         stats.partitions.iter().for_each(|one| table.row(partition_row(one)));
         screen.table(&table)?;
     }
-    if options.topic.is_empty() { all_are_open(store) } else { Ok(()) }
+    if options.topic.is_empty() { all_are_seen(store) } else { Ok(()) }
 }
 
 /// The topics of these names, or all.

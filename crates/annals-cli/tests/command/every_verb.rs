@@ -269,3 +269,37 @@ fn a_queue_and_a_group_that_are_used_in_another_process() {
     expect(dir.path(), "consume --topic orders --group billing --follow --timeout 10ms", 5);
     store.close().unwrap();
 }
+
+/// A limit of the size of files stands for a disk: the system answers with EFBIG where it would with ENOSPC. The smaller it is, the earlier a
+/// verb comes to it.
+#[test]
+fn on_a_full_disk() {
+    let world = World::new();
+    for (verb, needs) in VERBS {
+        let mut was_full = false;
+        for blocks in [0, 1, 2, 4, 8, 16, 64, 256] {
+            let dir = world.again();
+            let limited = format!("ulimit -f {blocks}; exec annals {verb}");
+            let output = sh(dir.path(), &limited);
+            let (status, words) = (output.status.code(), said(&output));
+            assert!([Some(0), Some(8)].contains(&status), "{verb}, {blocks}: {status:?} {words}");
+            if status == Some(8) {
+                was_full = true;
+                assert!(words.starts_with("annals: "), "{verb}, {blocks}: {words}");
+            }
+            expect(dir.path(), "verify", 0);
+            expect(dir.path(), "stats", 0);
+            // There is room again.
+            if status == Some(8) {
+                expect(dir.path(), verb, 0);
+                expect(dir.path(), "verify", 0);
+            }
+        }
+        let others = ["restore", "export", "queue take"];
+        let writes = [Needs::Writing, Needs::Making].contains(needs)
+            || others.iter().any(|other| verb.starts_with(other));
+        // These have nothing to write in a sound store.
+        let looks = ["verify", "repair"].iter().any(|look| verb.starts_with(look));
+        assert_eq!(was_full, writes && !looks, "{verb}");
+    }
+}

@@ -378,3 +378,52 @@ fn ctrl_c_does_not_wait_for_a_thousand_syncs() {
     }
     panic!("it ended after a multiple of 1,024 records three times");
 }
+
+/// Nobody has named an offset: the first record that is left is as good.
+#[test]
+fn what_went_meanwhile_ended_who_had_named_a_time_or_the_last_records() {
+    for start in [["--from-time", "1"], ["--offset", "-100000"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shop-log");
+        filled(&path, 200_000);
+        let store = annals::Store::open(&path).unwrap();
+        let partition = store.topic("orders").unwrap().partition(0).unwrap();
+        let mut child = start_with(&path, start);
+        let mut out = child.stdout.take().unwrap();
+        let mut all = vec![0; 1];
+        out.read_exact(&mut all).unwrap();
+        partition.delete_records(199_990).unwrap();
+        out.read_to_end(&mut all).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "{start:?}");
+        assert!(String::from_utf8(all).unwrap().ends_with("order 199999\n"), "{start:?}");
+        store.close().unwrap();
+    }
+}
+
+fn start_with(store: &Path, options: [&str; 2]) -> Child {
+    start(store, &["consume", "--topic", "orders", options[0], options[1]])
+}
+
+/// What a transaction has written so far is there before who begins at the end.
+#[test]
+fn who_follows_from_the_end_was_printed_what_open_transactions_had_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shop-log");
+    filled(&path, 3);
+    let store = annals::Store::open(&path).unwrap();
+    let mut tx = store.transaction_builder("t").buffer_bytes(0).begin().unwrap();
+    tx.send(annals::Record::to("orders").value("of a transaction")).unwrap();
+    for level in ["read_committed", "read_uncommitted"] {
+        let follow =
+            ["consume", "--topic", "orders", "--follow", "--timeout", "300ms", "--isolation-level", level];
+        let none = annals(&path, &follow);
+        assert_eq!(
+            (none.status.code(), String::from_utf8_lossy(&none.stdout).as_ref()),
+            (Some(0), ""),
+            "{level}"
+        );
+    }
+    tx.commit().unwrap();
+    store.close().unwrap();
+}

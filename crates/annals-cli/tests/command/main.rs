@@ -10,6 +10,7 @@
 
 mod every_verb;
 mod interruptions;
+mod left_out;
 #[cfg(unix)]
 mod mirror;
 mod refusals;

@@ -14,7 +14,7 @@ use clap::Args;
 use crate::arguments::Arguments;
 use crate::failure::Outcome;
 use crate::interrupt;
-use crate::open::{Reading, all_are_open, open_reader};
+use crate::open::{Reading, all_are_seen, open_reader};
 use crate::show::Screen;
 use crate::times::parse_length;
 use rates::{Rates, Sample};
@@ -72,7 +72,7 @@ fn print(options: &Options, store: &StoreReader, interval: Duration, screen: &mu
         before = now;
         left -= 1;
     }
-    all_are_open(store)
+    all_are_seen(store)
 }
 
 fn sleep(length: Duration, screen: &Screen) -> Outcome {

@@ -15,7 +15,7 @@ use crate::commands::top::fit::{Column, cut, fit};
 use crate::commands::top::rates::{GROUPS, GROUPS_DROPPED, Rates, Sample, TOPICS, TOPICS_DROPPED};
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
-use crate::open::all_are_open;
+use crate::open::all_are_seen;
 use crate::times::{now, show_time};
 
 /// What is on it.
@@ -82,7 +82,7 @@ fn show(
                 continue;
             }
             match page.wish(&event::read().map_err(of_terminal)?) {
-                Wish::End => return all_are_open(store),
+                Wish::End => return all_are_seen(store),
                 Wish::Interrupt => return Err(Failure::Interrupted),
                 Wish::Draw => {
                     // Those of the last two looks, told the other way: the next one may be far.
