@@ -64,7 +64,10 @@ impl Life {
 /// power cut, or appends and closes, or closes.
 pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
     let life = Life::begin(disk, promises)?;
-    let before: Vec<_> = life.store.recovery().into_iter().filter(|report| !report.clean).collect();
+    let unclean = |life: &Life| {
+        life.store.recovery().iter().find(|report| !report.clean).map(|report| format!("{report:?}"))
+    };
+    let before = unclean(&life);
     let mut now = promises.observed(&life.store, &life.found)?;
     let disk = match variant % 4 {
         0 => life.end()?,
@@ -81,9 +84,9 @@ pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<
     };
     let again = Life::begin(disk, &now).map_err(|why| format!("the next life: {why}"))?;
     if variant % 4 >= 2
-        && let Some(report) = again.store.recovery().iter().find(|report| !report.clean)
+        && let Some(report) = unclean(&again)
     {
-        return Err(format!("closed, and not clean: {report:?}; the life before: {before:?}"));
+        return Err(format!("closed, and not clean: {report}; the life before: {before:?}"));
     }
     again.end().map(drop)
 }
