@@ -61,6 +61,16 @@ impl Topics {
         let mut gone = catalog.catalog().deleted.clone();
         for Unlisted { directory, topic_partition } in unlisted(&self.root, catalog.catalog())? {
             let identity = match Log::identity_in(&directory) {
+                // What said whose it is may have been removed by a life that was cut off before the directory itself went: it must
+                // not come back when the list knows nothing of it any more.
+                Ok(None) if gone.is_empty() => continue,
+                Ok(None) => match directory.sync() {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                found => found,
+            };
+            let identity = match identity {
                 Ok(identity) => identity,
                 Err(error) => {
                     // It may be of any of them.
@@ -170,7 +180,8 @@ fn remove_deleted(directory: &Directory, deleted: Identity, is_listed: bool) -> 
     }
     match Log::identity_in(directory)? {
         Some(found) if (found.store, found.topic) != (deleted.store, deleted.topic) => Ok(()),
-        None if is_listed => Ok(()),
+        // What said so may come back until then.
+        None if is_listed => directory.sync(),
         _ => Log::remove_directory(directory),
     }
 }

@@ -146,3 +146,26 @@ fn a_deleted_topic_whose_files_cannot_be_read_at_one_open_stays_deleted() {
         assert_eq!(records(&again.partition(0).unwrap()), []);
     }
 }
+
+/// What said whose directory it is was removed, and the directory itself could not be.
+#[test]
+fn a_power_cut_brought_back_a_partition_of_a_deleted_topic_that_the_list_knew_no_more() {
+    let machine = annals_testing::PowerCutFileSystem::new();
+    let disk = FaultyFileSystem::over(machine.shared());
+    let store = Store::builder("/store").file_system(disk.clone()).maintain_by_hand().open().unwrap();
+    let topic = store.create_topic(TOPIC, TopicConfig::new()).unwrap();
+    topic.partition(0).unwrap().append(&[Record::new().value("0")], Durability::Disk).unwrap();
+    disk.fail(&[Call::RemoveDir], "", (0, Times::ForEver), Fault::Error(ENOSPC));
+    store.delete_topic(TOPIC).unwrap();
+    let machine = machine.restart();
+    drop(store);
+    // This life forgets the deletion.
+    let store = Store::builder("/store").file_system(machine.shared()).maintain_by_hand().open().unwrap();
+    for seed in 0..8 {
+        let after = machine.cut_power(seed);
+        let store = Store::builder("/store").file_system(after.shared()).open().unwrap();
+        let failed: Vec<_> = store.recovery().iter().filter_map(|report| report.failure.clone()).collect();
+        assert!(failed.is_empty(), "{seed}: {failed:?}");
+    }
+    drop(store);
+}

@@ -257,12 +257,14 @@ impl Worker {
         if !facts.topics.contains_key(&id) {
             return Ok(());
         }
+        let is_dying = facts.is_dying(id);
         let log = facts.log(id, partition.number());
         for ((number, ..), offset) in batch.iter().zip(appended.first_offset..) {
             if let Some(other) = log.acknowledged.insert(offset, (*number, level)) {
                 return Err(format!(
-                    "{}: offset {offset} was given to {other:?} and {number}",
-                    partition.topic_partition()
+                    "{}: offset {offset} was given to {other:?} and {:?}, being deleted: {is_dying}",
+                    partition.topic_partition(),
+                    (number, level)
                 ));
             }
             if let Some(seen) = log.seen.get(&offset)

@@ -65,7 +65,10 @@ impl Life {
 pub(crate) fn judge(disk: Disk, promises: &Promises, variant: usize) -> Outcome<()> {
     let life = Life::begin(disk, promises)?;
     let unclean = |life: &Life| {
-        life.store.recovery().iter().find(|report| !report.clean).map(|report| format!("{report:?}"))
+        let recovery = life.store.recovery();
+        let all: Vec<_> =
+            recovery.iter().filter(|report| !report.clean).map(|one| format!("{one:?}")).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     };
     let before = unclean(&life);
     let mut now = promises.observed(&life.store, &life.found)?;

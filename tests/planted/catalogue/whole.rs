@@ -99,4 +99,11 @@ pub(super) const BUGS: &[Bug] = &[
         bad: "if self.state.get_mut().handle.is_some() && self.path.as_os_str().is_empty() {",
         caught_by: &[tests("lib", &["io::pool::"])],
     },
+    Bug {
+        name: "deletion-is-forgotten-before-what-said-whose-it-was-is-gone-for-good",
+        file: "src/topic/directories.rs",
+        good: "Ok(None) if gone.is_empty() => continue,",
+        bad: "Ok(None) => continue,",
+        caught_by: &[tests("crash", &["durability::topics::a_power_cut_brought_back"])],
+    },
 ];
