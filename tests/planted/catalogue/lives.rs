@@ -409,8 +409,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-new-topic-is-removed-for-an-earlier-one",
         file: "src/topic/directories.rs",
-        good: "None if is_listed => Ok(()),",
-        bad: "None if is_listed && false => Ok(()),",
+        good: "None if is_listed => directory.sync(),",
+        bad: "None if is_listed && false => directory.sync(),",
         caught_by: &[tests("interface", &["lifecycle::untouched::a_new_topic"])],
     },
     Bug {

@@ -195,8 +195,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-hit-that-cannot-be-read-is-passed-over",
         file: "src/log/read/by_content.rs",
-        good: "                    self.waiting.clear();\n                    return Err(error);\n",
-        bad: "                    return Err(error);\n",
+        good: "                self.waiting.clear();\n                return Err(error);\n",
+        bad: "                return Err(error);\n",
         caught_by: &[tests("streams", &["damaged::a_damaged_batch"])],
     },
     Bug {
@@ -237,8 +237,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-reader-behind-a-snapshot-passes-over-a-deletion",
         file: "src/stream/snapshots.rs",
-        good: ".read(snapshot.version + 1..)?.fails_below_start();",
-        bad: ".read(snapshot.version + 1..)?;",
+        good: "stream.read(from..)?.fails_below_start()",
+        bad: "stream.read(from..)?",
         caught_by: &[tests("streams", &["deleted::what_is_deleted"])],
     },
     Bug {
