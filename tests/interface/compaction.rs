@@ -358,6 +358,46 @@ fn the_latest_values_leave_no_key_out_when_a_compaction_comes_between() {
     assert_eq!(missing, [""; 0], "of {found}");
 }
 
+/// Its record was that of a transaction which was open at the first walk, and was taken for walked over.
+#[test]
+fn the_latest_values_left_a_key_out_whose_transaction_was_decided_before_a_compaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(dir.path()).maintain_by_hand().open().unwrap();
+    let config = TopicConfig::new().cleanup_policy(CleanupPolicy::Compact).segment_bytes(64 << 10);
+    let topic = store.create_topic("prices", config).unwrap();
+    let partition = topic.partition(0).unwrap();
+    let value = "x".repeat(1000);
+    let put = |key: &str| {
+        let record = Record::new().key(key).value(&value);
+        partition.append(&[record], Durability::Os).unwrap();
+    };
+    // More than the second walk fetches at once, so that it comes to the last of them later.
+    (0..500).for_each(|key| put(&format!("key {key}")));
+    put("of both");
+    let mut tx = store.transaction_builder("t").buffer_bytes(1 << 16).begin().unwrap();
+    let mut number = 0;
+    while partition.end() == 501 {
+        let key = if number == 0 { "of both".to_owned() } else { format!("tx {number}") };
+        tx.send(Record::to("prices").key(&key).value(&value.repeat(20))).unwrap();
+        number += 1;
+    }
+    let mut latest = topic.latest();
+    let first = latest.next().unwrap().unwrap();
+    tx.commit().unwrap();
+    // With its end in the log; behind them a segment begins anew.
+    partition.flush().unwrap();
+    (1000..1200).for_each(|key| put(&format!("key {key}")));
+    topic.compact().unwrap();
+    assert_eq!(
+        partition.get(500).unwrap(),
+        None,
+        "the compaction has taken the one that the first walk found"
+    );
+    let found: Vec<_> = latest.map(|record| record.unwrap()).chain([first]).collect();
+    let of_both: Vec<_> = found.iter().filter(|one| one.key.as_deref() == Some(b"of both")).collect();
+    assert_eq!(of_both.iter().map(|one| one.offset).collect::<Vec<_>>(), [501]);
+}
+
 /// A rewrite that panics leaves what it had begun: with records in it that are to be gone.
 #[test]
 fn a_rewrite_that_panicked_left_a_file_that_nobody_removed() {
