@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long campaigns, one behind the other, and what each counted, one line each, at the end. Forty minutes on two cores.
+# The long campaigns, one behind the other, and what each counted, one line each, at the end. An hour and a quarter on two cores, of which the power cuts take most.
 #
 #   tests/campaign.sh                                  # all of them
 #   tests/campaign.sh power_cut durability             # these
