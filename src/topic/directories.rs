@@ -60,16 +60,12 @@ impl Topics {
         let mut catalog = self.catalog.lock();
         let mut gone = catalog.catalog().deleted.clone();
         for Unlisted { directory, topic_partition } in unlisted(&self.root, catalog.catalog())? {
-            let identity = match Log::identity_in(&directory) {
+            let mut identity = Log::identity_in(&directory);
+            if matches!(identity, Ok(None)) && !gone.is_empty() {
                 // What said whose it is may have been removed by a life that was cut off before the directory itself went: it must
                 // not come back when the list knows nothing of it any more.
-                Ok(None) if gone.is_empty() => continue,
-                Ok(None) => match directory.sync() {
-                    Ok(()) => continue,
-                    Err(error) => Err(error),
-                },
-                found => found,
-            };
+                identity = directory.sync().map(|()| None);
+            }
             let identity = match identity {
                 Ok(identity) => identity,
                 Err(error) => {

@@ -212,3 +212,19 @@ fn a_sync_of_what_an_earlier_life_has_left_used_up_the_loss_of_a_sender() {
     assert_eq!((log.durable(), lost(log.flush())), (1, (1, 1)));
     log.flush().unwrap();
 }
+
+/// A send that had passed its first check before the deletion was given the offset of another's record, which was lost.
+#[test]
+fn an_offset_of_a_partition_that_is_being_deleted_was_given_to_two_records() {
+    let (_, log) = one_record();
+    leave(&log, "lost with its topic");
+    let deleted = Error::UnknownTopic { topic: "orders".to_owned(), was_deleted: true };
+    log.retired.set(deleted).unwrap();
+    // Somebody writes, and finds out.
+    log.write_with(&mut log.writer.lock(), Take::All);
+    for _ in 0..2 {
+        let mut accumulator = log.accumulator.lock();
+        let admitted = log.admit(&mut accumulator, (&[Record::new()], 100), &how(Durability::Memory), 0);
+        assert!(admitted.is_err(), "at {}", accumulator.next_offset());
+    }
+}

@@ -102,8 +102,15 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "deletion-is-forgotten-before-what-said-whose-it-was-is-gone-for-good",
         file: "src/topic/directories.rs",
-        good: "Ok(None) if gone.is_empty() => continue,",
-        bad: "Ok(None) => continue,",
+        good: "identity = directory.sync().map(|()| None);",
+        bad: "",
         caught_by: &[tests("crash", &["durability::topics::a_power_cut_brought_back"])],
+    },
+    Bug {
+        name: "offset-of-what-was-lost-with-its-topic-is-given-out-again",
+        file: "src/log/write/writer.rs",
+        good: "accumulator.refuse(reason.clone());",
+        bad: "let _ = reason;",
+        caught_by: &[tests("lib", &["log::tests::losses::an_offset_of_a_partition"])],
     },
 ];
