@@ -115,6 +115,17 @@ impl Losses {
     }
 }
 
+/// Whether a write has failed, and not only come too late: what was deleted, closed or poisoned by then refuses all that is queued.
+pub(super) const fn was_tried(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::UnknownTopic { .. }
+            | Error::StoreClosed { .. }
+            | Error::Poisoned { .. }
+            | Error::Forked { .. }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

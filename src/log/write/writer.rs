@@ -17,6 +17,7 @@ use crate::log::table::state_file::StateFile;
 use crate::log::write::accumulator::{Accumulator, Take};
 use crate::log::write::append_times::AppendTimes;
 use crate::log::write::attempts::Attempts;
+use crate::log::write::losses::was_tried;
 use crate::log::write::open_batch::{Batches, OpenBatch, Position, Recycled};
 use crate::log::write::roll::Due;
 use crate::log::write::spares::SMALL_BYTES;
@@ -390,15 +391,4 @@ impl Log {
             self.agenda.hurry_sync();
         }
     }
-}
-
-/// Whether a write has failed, and not only come too late: what was deleted, closed or poisoned by then refuses all that is queued.
-const fn was_tried(error: &Error) -> bool {
-    !matches!(
-        error,
-        Error::UnknownTopic { .. }
-            | Error::StoreClosed { .. }
-            | Error::Poisoned { .. }
-            | Error::Forked { .. }
-    )
 }
